@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads a backend by name, and says what to install when it is not there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import cast
+
+from delf_common.errors import DelfError, UsageError
+from delf_common.protocols import Backend
+
+FRAMEWORKS = {"torch": "torch", "ms": "mindspore"}
+
+
+def load_backend(name: str) -> Backend:
+    """Import `delf_torch` or `delf_ms`; nothing is imported before this call.
+
+    Raises:
+        UsageError: for a name that is not a backend.
+        DelfError: when the framework or the backend is not installed.
+    """
+    if name not in FRAMEWORKS:
+        names = ", ".join(FRAMEWORKS)
+        raise UsageError(f"--backend {name}: there is no such backend; choose {names}")
+    for module in (FRAMEWORKS[name], f"delf_{name}"):
+        if importlib.util.find_spec(module) is None:
+            raise DelfError(
+                f"--backend {name} needs the package {module}, which is not installed; "
+                f'install it with: pip install "delf-retrieval[{name}]"'
+            )
+    return cast(Backend, importlib.import_module(f"delf_{name}"))

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting with its type, default and meaning; imports nothing heavy.
+
+The command line turns these dataclasses into flags and YAML keys, and their ``Args``
+sections into help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DELF_SCALES = (0.25, 0.35355338, 0.5, 0.70710677, 1.0, 1.4142135, 2.0)
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """How keypoints are chosen and described.
+
+    Args:
+        image_scales: scales of the image pyramid.
+        max_feature_num: most keypoints an image may have.
+        score_threshold: lowest attention score a keypoint may have; "weights" takes the
+            checkpoint's own, "none" has no limit.
+        iou_threshold: of two regions that overlap by more than this intersection over
+            union only the better scored one stays; 1 keeps all, as published DELF does.
+        keypoint_centres: "exact" is the true middle of a cell's region; "tf" is
+            stride * cell / scale, the figure of the TensorFlow and MindSpore DELF,
+            a few pixels up and left of it.
+        max_image_size: an image with a longer side is shrunk to it first.
+        min_image_size: an image whose longer side is shorter is enlarged to it first.
+        use_square_images: resize both sides to the new longer side.
+        use_pca: project descriptors, if the weights carry a PCA or one is given.
+        pca_dim: dimensions kept, none for all that the PCA has.
+        use_whitening: divide projected descriptors by the standard deviations.
+        max_image_pixels: refuse larger images, against decompression bombs.
+    """
+
+    image_scales: tuple[float, ...] = DELF_SCALES
+    max_feature_num: int = 1000
+    score_threshold: float | Literal["weights", "none"] = "weights"
+    iou_threshold: float = 1.0
+    keypoint_centres: Literal["exact", "tf"] = "exact"
+    max_image_size: int | None = None
+    min_image_size: int | None = None
+    use_square_images: bool = False
+    use_pca: bool = True
+    pca_dim: int | None = None
+    use_whitening: bool = False
+    max_image_pixels: int = 200_000_000
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """Which descriptors of two images are putative matches.
+
+    Args:
+        distance_threshold: largest Euclidean distance of matched unit descriptors
+            (0 to 2), none for no limit.
+        ratio_threshold: largest ratio of the nearest distance to the second nearest,
+            none for no ratio test.
+        mutual: keep only pairs that are each other's nearest neighbour.
+    """
+
+    distance_threshold: float | None = 0.8
+    ratio_threshold: float | None = None
+    mutual: bool = True
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """How putative matches are verified geometrically.
+
+    Args:
+        model: transformation fitted from image 0 to image 1.
+        method: "magsac" is OpenCV's USAC with MAGSAC++ scoring; "ransac" is
+            scikit-image's, the reference with the figures of published DELF.
+        residual_threshold: largest distance of an inlier from its prediction, in pixels
+            of image 1.
+        max_trials: most random samples.
+        seed: of the random samples; the same seed gives the same inliers.
+    """
+
+    model: Literal["affine", "similarity", "homography"] = "affine"
+    method: Literal["magsac", "ransac"] = "magsac"
+    residual_threshold: float = 20.0
+    max_trials: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How a collection is searched.
+
+    Args:
+        verify_top: candidates with the most votes that are verified geometrically,
+            "all" for every image.
+        block_rows: database descriptors compared at a time; bounds the memory.
+    """
+
+    verify_top: int | Literal["all"] = 100
+    block_rows: int = 65536

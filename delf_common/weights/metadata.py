@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Pca:
+    """A learned projection of descriptors.
+
+    Args:
+        mean: (C,) float32.
+        components: (C or fewer, C) float32, rows by falling variance.
+        variances: one float32 for each row of components.
+    """
+
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+    variances: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Provenance and recommended settings of a network's weights.
+
+    Args:
+        name: what to call them, a name or a file's name.
+        sha256: of the checkpoint file, hexadecimal; "" for weights never saved.
+        architecture: "resnet50" or "efficientnet_lite0".
+        variant: "keras", "torchvision", ... ; "" where there is only one.
+        block3_strides: whether block3 is subsampled by 2.
+        attention: "trained", or "feature_norm" where the score is the length of the
+            feature row because no attention head was trained.
+        stage: last training stage: "imagenet", "tuning" or "attn".
+        num_classes: classes of the classifier heads, 0 without heads.
+        score_threshold: recommended attention threshold, None for none.
+        pca: the projection learned for these weights, None for none.
+        provenance: free text fields: source file, its sha256, recipe, licence.
+    """
+
+    name: str
+    sha256: str
+    architecture: str
+    variant: str = ""
+    block3_strides: bool = False
+    attention: str = "feature_norm"
+    stage: str = "imagenet"
+    num_classes: int = 0
+    score_threshold: float | None = None
+    pca: Pca | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
