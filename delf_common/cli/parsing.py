@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dataclasses into flags and YAML keys, and a namespace back into dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from delf_common.errors import UsageError
+
+Config = TypeVar("Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """Which network computes the features.
+
+    Args:
+        backend: "torch" or "ms" (MindSpore).
+        device: "auto", "cpu", "cuda:N", "ascend:N"; several, separated by commas, run a
+            process for each.
+        weights: name of embedded weights, or path of a canonical checkpoint.
+    """
+
+    backend: str = "torch"
+    device: str = "auto"
+    weights: str = "delf-lite0"
+
+
+class CommandParser(ArgumentParser):  # type: ignore[misc]
+    """A parser for one subcommand, fed by dataclasses."""
+
+    def __init__(self, command: str, description: str, example: str) -> None:
+        super().__init__(
+            prog=f"delf {command}",
+            description=description,
+            epilog=f"example: {example}",
+            allow_abbrev=False,
+            add_help=True,
+        )
+        self._optional: set[str] = set()
+        self._lists: set[str] = set()
+        self.add_argument(
+            "--config", action=ActionConfigFile, help="YAML file with any of the options"
+        )
+
+    def add_config(self, config: type) -> None:
+        """Add a flag for every field of a dataclass of settings."""
+        self.add_class_arguments(config, fail_untyped=True)
+        for name, hint in get_type_hints(config).items():
+            if type(None) in get_args(hint):
+                self._optional.add(f"--{name}")
+            if getattr(hint, "__origin__", None) is tuple:
+                self._lists.add(f"--{name}")
+
+    def parse(self, arguments: Sequence[str]) -> Namespace:
+        """Parse; accept "none" for an absent value, and 1,2,3 for a list.
+
+        Raises:
+            UsageError: a flag or a value is wrong; names the nearest flag.
+        """
+        return self.parse_args(self._plain(list(arguments)))
+
+    def _plain(self, arguments: list[str]) -> list[str]:
+        pieces: list[str] = []
+        for argument in arguments:
+            flag, equals, value = argument.partition("=")
+            known = self._optional | self._lists
+            pieces += [flag, value] if equals and flag in known else [argument]
+        for i in range(1, len(pieces)):
+            if pieces[i - 1] in self._optional and pieces[i].lower() == "none":
+                pieces[i] = "null"
+            if pieces[i - 1] in self._lists and not pieces[i].startswith("["):
+                pieces[i] = f"[{pieces[i]}]"
+        return pieces
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise with the message in one line, and the flag that was probably meant."""
+        text = " ".join(str(message).split())
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        unknown = text.removeprefix("unrecognized arguments: ").split(" ")[0]
+        if unknown != text.split(" ")[0]:
+            near = difflib.get_close_matches(unknown.split("=")[0], flags, n=1)
+            text += f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(f"{text}; see {self.prog} --help")
+
+
+def build(config: type[Config], options: Namespace) -> Config:
+    """Make the dataclass from the flags that bear its fields' names."""
+    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {name: getattr(options, name) for name in names}
+    return config(**values)
