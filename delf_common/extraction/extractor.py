@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One batch of images through a network into `Features`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delf_common.config import ExtractConfig
+from delf_common.errors import UsageError
+from delf_common.extraction.pca import describe
+from delf_common.extraction.pyramid import Level, pyramid_levels
+from delf_common.extraction.selection import Selection, select_keypoints
+from delf_common.features import Features
+from delf_common.io.images import read_image, resize_image
+from delf_common.protocols import DenseMaps, FeatureNetwork, Image
+from delf_common.weights.metadata import Pca
+
+
+class Extractor:
+    """Extracts features with one network and one configuration.
+
+    Args:
+        network: of either backend, or anything that fits the protocol.
+        config: how keypoints are chosen and described.
+        pca: used in place of the one in the weights.
+
+    Raises:
+        UsageError: a setting is outside its range.
+    """
+
+    def __init__(
+        self,
+        network: FeatureNetwork,
+        config: ExtractConfig | None = None,
+        pca: Pca | None = None,
+    ) -> None:
+        self.network = network
+        self.config = config or ExtractConfig()
+        check_config(self.config)
+        self.pca = (pca or network.info.pca) if self.config.use_pca else None
+
+    @property
+    def threshold(self) -> float | None:
+        """Lowest attention score of a keypoint, None for no limit."""
+        chosen = self.config.score_threshold
+        if chosen == "weights":
+            return self.network.info.score_threshold
+        return None if chosen == "none" else float(chosen)
+
+    @property
+    def dimension(self) -> int:
+        """Width D of a descriptor."""
+        if self.pca is None:
+            return self.network.channels
+        return self.config.pca_dim or len(self.pca.components)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes the numbers, ready for JSON."""
+        settings = dataclasses.asdict(self.config)
+        return settings | {
+            "score_threshold": self.threshold,
+            "pca_dim": self.dimension if self.pca is not None else None,
+            "attention": self.network.info.attention,
+        }
+
+    def extract_batch(self, images: Sequence[Image]) -> list[Features]:
+        """Extract from images of one shape.
+
+        Args:
+            images: (H, W, 3) uint8 RGB, all of the same shape.
+
+        Returns:
+            Features of each image, in order; a picture that is too small for the
+            network has none.
+        """
+        sizes = [(image.shape[1], image.shape[0]) for image in images]
+        resized, factors = resize_image(images[0], self.config)
+        rest = [resize_image(image, self.config)[0] for image in images[1:]]
+        height, width = resized.shape[:2]
+        scales, field = self.config.image_scales, self.network.receptive_field
+        levels = pyramid_levels(height, width, scales, field)
+        if not levels:
+            return [Features.empty(self.dimension, size) for size in sizes]
+        batch = np.stack([resized, *rest])
+        maps = self.network.dense(batch, [level.size for level in levels])
+        return [
+            self._features(i, maps, levels, (height, width), factors, size)
+            for i, size in enumerate(sizes)
+        ]
+
+    def _features(
+        self,
+        index: int,
+        maps: Sequence[DenseMaps],
+        levels: Sequence[Level],
+        resized: tuple[int, int],
+        factors: tuple[float, float],
+        image_size: tuple[int, int],
+    ) -> Features:
+        """Select and describe the keypoints of one image of the batch."""
+        attention = [level_maps.attention[index] for level_maps in maps]
+        field = self.network.receptive_field
+        chosen = select_keypoints(
+            attention, levels, resized, field, self.threshold, self.config
+        )
+        rows = gather_rows(index, maps, chosen, self.network.channels)
+        dimension, whitening = self.config.pca_dim, self.config.use_whitening
+        return Features(
+            self._to_original(chosen.keypoints, factors),
+            describe(rows, self.pca, dimension, whitening),
+            chosen.scores,
+            chosen.scales,
+            image_size,
+        )
+
+    def _to_original(
+        self, keypoints: NDArray[np.float32], factors: tuple[float, float]
+    ) -> NDArray[np.float32]:
+        """Undo `resize_image` on (N, 2) x, y; ``factors`` are new / old, y then x."""
+        ratio = np.array(factors[::-1], np.float64)
+        half = 0.5 if self.config.keypoint_centres == "exact" else 0.0
+        return ((keypoints + half) / ratio - half).astype(np.float32)
+
+
+def gather_rows(
+    image: int, maps: Sequence[DenseMaps], chosen: Selection, channels: int
+) -> NDArray[np.float32]:
+    """(N, channels) feature rows of the chosen cells, one gather per level."""
+    rows = np.zeros((len(chosen.cell), channels), np.float32)
+    for level, level_maps in enumerate(maps):
+        here = np.flatnonzero(chosen.level == level)
+        if len(here):
+            rows[here] = level_maps.gather(image, chosen.cell[here])
+    return rows
+
+
+def extract(
+    images: Iterable[Image | str | Path],
+    network: FeatureNetwork,
+    config: ExtractConfig | None = None,
+    pca: Pca | None = None,
+) -> list[Features]:
+    """Extract features of pictures, given as arrays or as paths.
+
+    Args:
+        images: (H, W, 3) uint8 RGB arrays, or paths of files that Pillow reads.
+        network: from ``delf_torch.load_network`` or ``delf_ms.load_network``.
+        config: how keypoints are chosen and described.
+        pca: used in place of the one in the weights.
+
+    Returns:
+        One `Features` per picture, in order. [] for no pictures.
+
+    Raises:
+        ImageError: a file is not a picture, or too large.
+    """
+    extractor = Extractor(network, config, pca)
+    limit = extractor.config.max_image_pixels
+    arrays = (
+        image if isinstance(image, np.ndarray) else read_image(image, max_pixels=limit)
+        for image in images
+    )
+    return [extractor.extract_batch([array])[0] for array in arrays]
+
+
+def check_config(config: ExtractConfig) -> None:
+    """Refuse settings outside their range.
+
+    Raises:
+        UsageError: names the setting, its value and its range.
+    """
+    positive = ("max_feature_num", "pca_dim", "max_image_size", "min_image_size")
+    for name in positive:
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"--{name} {value}: must be above 0")
+    if not config.image_scales or min(config.image_scales) <= 0:
+        raise UsageError(f"--image_scales {config.image_scales}: must be above 0")
+    if not 0 <= config.iou_threshold <= 1:
+        raise UsageError(f"--iou_threshold {config.iou_threshold}: must be in 0 to 1")

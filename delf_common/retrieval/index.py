@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The features of a whole collection in one HDF5 file, laid out for searching."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from delf_common.errors import DelfError
+from delf_common.features import Features
+from delf_common.io.atomic import replacing
+
+FORMAT = "delf-index 1"
+ROWS_PER_CHUNK = 4096
+COLUMNS = ("keypoints", "descriptors", "scores", "scales")
+
+
+class Index:
+    """A collection opened for reading; descriptors stay in the file until asked for.
+
+    Image i owns the rows ``offsets[i]`` to ``offsets[i + 1]`` of every column, so images
+    may have any number of features, none included.
+
+    Args:
+        path: written by `write_index`.
+
+    Raises:
+        DelfError: the file is not an index.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = open_index(self.path)
+        self.names: list[str] = list(self._file["names"].asstr()[()])
+        self.offsets: NDArray[np.int64] = self._file["offsets"][()]
+        self.image_sizes: NDArray[np.int32] = self._file["image_sizes"][()]
+        self.info: dict[str, Any] = json.loads(self._file.attrs["info"])
+        self._position = {name: i for i, name in enumerate(self.names)}
+
+    def __enter__(self) -> Index:
+        """Return itself; the file closes at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether an image of this name is in the index."""
+        return name in self._position
+
+    @property
+    def dimension(self) -> int:
+        """Width D of a descriptor."""
+        return int(self._file["descriptors"].shape[1])
+
+    @property
+    def num_features(self) -> int:
+        """Rows of all images together."""
+        return int(self.offsets[-1])
+
+    def features(self, image: int | str) -> Features:
+        """Read one image's features, by position or by name.
+
+        Raises:
+            DelfError: no image has this name.
+        """
+        if isinstance(image, str):
+            if image not in self._position:
+                raise DelfError(f"{self.path} holds no image {image!r}")
+            image = self._position[image]
+        rows = slice(int(self.offsets[image]), int(self.offsets[image + 1]))
+        arrays = [self._file[name][rows].astype(np.float32) for name in COLUMNS]
+        width, height = self.image_sizes[image]
+        return Features(*arrays, image_size=(int(width), int(height)))
+
+    def descriptor_blocks(
+        self, block_rows: int
+    ) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+        """Read the descriptors in blocks that end where an image ends.
+
+        Args:
+            block_rows: most rows in a block; an image with more is a block of its own.
+
+        Yields:
+            First image, image after the last, and their (rows, D) float32 descriptors.
+        """
+        first = 0
+        while first < len(self):
+            limit = self.offsets[first] + block_rows
+            after = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+            after = max(after, first + 1)
+            rows = slice(int(self.offsets[first]), int(self.offsets[after]))
+            yield first, after, self._file["descriptors"][rows].astype(np.float32)
+            first = after
+
+
+def open_index(path: Path) -> h5py.File:
+    """Open the HDF5 file and check that it is an index.
+
+    Raises:
+        DelfError: it is something else, or cannot be read.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise DelfError(f"{path}: there is no such index; make it: delf index") from None
+    except OSError as error:
+        raise DelfError(f"{path} is not an index (not HDF5: {error})") from None
+    found = file.attrs.get("format")
+    if found != FORMAT:
+        file.close()
+        raise DelfError(f"{path} has format {found!r}, not {FORMAT!r}; see delf index")
+    return file
+
+
+def write_index(
+    path: Path,
+    images: Iterable[tuple[str, Features]],
+    info: dict[str, Any],
+    dimension: int,
+    dtype: str = "float16",
+) -> int:
+    """Write an index beside its name, then rename it.
+
+    Args:
+        path: the index; an existing one is replaced.
+        images: name and features of each, read one at a time.
+        info: weights, settings and the images' root, for JSON.
+        dimension: D of the descriptors.
+        dtype: of the stored descriptors, "float16" or "float32".
+
+    Returns:
+        How many images it holds.
+
+    Raises:
+        DelfError: two images have one name.
+    """
+    names: list[str] = []
+    counts: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        columns = _make_columns(file, dimension, dtype)
+        for name, features in images:
+            names.append(name)
+            counts.append(len(features))
+            sizes.append(features.image_size)
+            for column, dataset in columns.items():
+                _append(dataset, getattr(features, column))
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DelfError(f"two images are called {twice!r}; names must be unique")
+        file["names"] = np.array(names, h5py.string_dtype())
+        file["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        file["image_sizes"] = np.array(sizes, np.int32).reshape(-1, 2)
+        file.attrs["format"] = FORMAT
+        file.attrs["info"] = json.dumps(info, sort_keys=True)
+    return len(names)
+
+
+def _make_columns(file: h5py.File, dimension: int, dtype: str) -> dict[str, Any]:
+    """Make empty, growing datasets for the rows of all images."""
+    widths = {"keypoints": (2,), "descriptors": (dimension,), "scores": (), "scales": ()}
+    return {
+        name: file.create_dataset(
+            name,
+            shape=(0, *width),
+            maxshape=(None, *width),
+            chunks=(ROWS_PER_CHUNK, *width),
+            dtype=dtype if name == "descriptors" else "float32",
+        )
+        for name, width in widths.items()
+    }
+
+
+def _append(dataset: Any, rows: NDArray[np.float32]) -> None:
+    """Add rows at the end of a dataset."""
+    before = dataset.shape[0]
+    dataset.resize(before + len(rows), axis=0)
+    dataset[before:] = rows
