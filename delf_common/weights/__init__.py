@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Names, files and conversion of the networks' parameters; no framework needed."""

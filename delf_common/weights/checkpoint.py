@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The canonical checkpoint: one .safetensors file with all that belongs to a network.
+
+The tensors are the parameters under their canonical names, and ``pca.mean``,
+``pca.components``, ``pca.variances`` where there is a PCA. The metadata has one key,
+``delf``, whose JSON carries the rest of `WeightsInfo`; one key, because safetensors
+does not promise an order of several, and the same content must give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from delf_common.errors import DelfError
+from delf_common.io.atomic import replacing
+from delf_common.weights.metadata import Pca, WeightsInfo
+from delf_common.weights.names import Params, check_params, parameter_shapes
+
+FORMAT_VERSION = 1
+METADATA_KEY = "delf"
+EMBEDDED = Path(__file__).parent / "embedded"
+PCA_PARTS = ("mean", "components", "variances")
+StoredType = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's parameters and what they say of themselves.
+
+    Args:
+        params: canonical name -> float32 array, kernels OIHW.
+        info: architecture, attention, recommended settings, provenance.
+    """
+
+    params: Params
+    info: WeightsInfo
+
+
+def embedded_names() -> list[str]:
+    """Names of the weights that come with the package, sorted."""
+    return sorted(path.stem for path in EMBEDDED.glob("*.safetensors"))
+
+
+def find_weights(weights: str | Path) -> Path:
+    """Path of a checkpoint, given as a path or as the name of embedded weights.
+
+    Raises:
+        DelfError: there is neither.
+    """
+    if str(weights) in embedded_names():
+        return EMBEDDED / f"{weights}.safetensors"
+    if Path(weights).is_file():
+        return Path(weights)
+    names = ", ".join(embedded_names())
+    raise DelfError(
+        f"weights {str(weights)!r}: no such file, and no embedded weights of this "
+        f"name; embedded are: {names}"
+    )
+
+
+def load_checkpoint(weights: str | Path) -> Checkpoint:
+    """Read and check a canonical checkpoint.
+
+    Args:
+        weights: path of a .safetensors file, or the name of embedded weights.
+
+    Returns:
+        Parameters as float32 whatever the file stores, and the info with the file's
+        sha256.
+
+    Raises:
+        DelfError: no such file; not a canonical checkpoint; parameters missing, left
+            over, misshapen or not finite (all of them are listed).
+    """
+    path = find_weights(weights)
+    arrays, metadata = read_safetensors(path)
+    if METADATA_KEY not in metadata:
+        raise DelfError(
+            f"{path} is not a canonical checkpoint; convert it first: "
+            f"delf convert {path} {path.stem}-delf.safetensors"
+        )
+    pca = _take_pca(arrays, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    info = _info_from_json(metadata[METADATA_KEY], path)
+    info = dataclasses.replace(info, sha256=digest, pca=pca)
+    params = {name: array.astype(np.float32) for name, array in arrays.items()}
+    try:
+        check_params(params, parameter_shapes(info))
+    except DelfError as error:
+        raise DelfError(f"{path}: {error}") from None
+    return Checkpoint(params, info)
+
+
+def save_checkpoint(
+    path: str | Path,
+    params: Params,
+    info: WeightsInfo,
+    *,
+    dtype: StoredType = "float32",
+) -> None:
+    """Write a canonical checkpoint; the same content gives the same bytes.
+
+    Args:
+        path: the .safetensors file, replaced if it exists.
+        params: canonical name -> array, kernels OIHW.
+        info: written into the metadata, all but ``sha256``.
+        dtype: "float16" halves the kernels; vectors and the PCA stay float32, since
+            variances can pass float16's range and together weigh next to nothing.
+
+    Raises:
+        DelfError: the parameters do not fit the architecture.
+    """
+    check_params(params, parameter_shapes(info))
+    stored: dict[str, NDArray[Any]] = {}
+    for name in sorted(params):
+        kind = dtype if params[name].ndim > 1 else "float32"
+        stored[name] = np.ascontiguousarray(params[name], np.dtype(kind))
+        if not np.isfinite(stored[name]).all():
+            raise DelfError(f"{name} does not fit {dtype}; use --dtype float32")
+    if info.pca is not None:
+        for part in PCA_PARTS:
+            array = getattr(info.pca, part)
+            stored[f"pca.{part}"] = np.ascontiguousarray(array, np.float32)
+    with replacing(Path(path)) as temporary:
+        save_file(stored, temporary, {METADATA_KEY: _info_to_json(info)})
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read all arrays of a .safetensors file, and its metadata.
+
+    Raises:
+        DelfError: the file is damaged, or has a type that NumPy does not know.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            return arrays, dict(file.metadata() or {})
+    except (SafetensorError, TypeError, AttributeError) as error:
+        raise DelfError(
+            f"{path} is not a readable .safetensors file: {error}"
+        ) from None
+
+
+def _info_to_json(info: WeightsInfo) -> str:
+    fields = {
+        field.name: getattr(info, field.name)
+        for field in dataclasses.fields(info)
+        if field.name not in ("sha256", "pca")
+    }
+    fields["format_version"] = FORMAT_VERSION
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False)
+
+
+def _info_from_json(text: str, path: Path) -> WeightsInfo:
+    try:
+        fields = json.loads(text)
+        version = fields.pop("format_version")
+        if version == FORMAT_VERSION:
+            return WeightsInfo(sha256="", **fields)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DelfError(f"{path} has damaged metadata: {error}") from None
+    raise DelfError(
+        f"{path} has format version {version}, this program reads {FORMAT_VERSION}; "
+        f"update it: pip install --upgrade delf-retrieval"
+    )
+
+
+def _take_pca(arrays: dict[str, NDArray[Any]], path: Path) -> Pca | None:
+    """Remove the PCA's arrays from the others; None when there are none."""
+    names = [name for name in arrays if name.startswith("pca.")]
+    if not names:
+        return None
+    parts = {name[4:]: arrays.pop(name).astype(np.float32) for name in names}
+    if sorted(parts) != sorted(PCA_PARTS):
+        raise DelfError(f"{path} has an incomplete PCA: {', '.join(sorted(names))}")
+    return Pca(**parts)

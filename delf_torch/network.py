@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam's PyTorch side: bytes go up, attention comes down, then chosen rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from delf_common.protocols import DenseMaps, Images, Size
+from delf_common.weights.architectures import block_channels, receptive_field
+from delf_common.weights.checkpoint import Checkpoint
+from delf_common.weights.folding import fold_batch_norm
+from delf_torch.delf import build_delf
+from delf_torch.layers import normalise, resize
+from delf_torch.parameters import put_params
+
+
+class TorchMaps:
+    """Maps of one pyramid level; the features stay on the device.
+
+    Args:
+        features: (B, C, h, w), not normalised.
+        attention: (B, h, w), on the device.
+    """
+
+    def __init__(self, features: Tensor, attention: Tensor) -> None:
+        self.features = features.permute(0, 2, 3, 1)
+        self.attention: NDArray[np.float32] = attention.cpu().numpy()
+
+    def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Feature rows (n, C) of the chosen cells, row-major indices."""
+        rows = self.features[image].flatten(0, 1)
+        chosen = torch.from_numpy(np.asarray(cells, np.int64)).to(rows.device)
+        return rows[chosen].cpu().numpy()
+
+
+class TorchNetwork:
+    """A backbone with its attention; fits `delf_common.protocols.FeatureNetwork`.
+
+    Args:
+        checkpoint: canonical parameters and their info.
+        device: where the network runs.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.info = checkpoint.info
+        self.device = device
+        self.receptive_field = receptive_field(self.info)
+        self.channels = block_channels(self.info, "block3")
+        delf = build_delf(self.info, folded=True)
+        put_params(delf, fold_batch_norm(checkpoint.params, self.info))
+        self.delf = delf.eval().requires_grad_(False).to(device)
+        self._channels_last()
+
+    def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
+        """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
+        with torch.inference_mode(), full_precision():
+            pixels = self._upload(images)
+            outputs = [self._level(pixels, size) for size in sizes]
+            return [TorchMaps(features, attention) for features, attention in outputs]
+
+    def global_maps(self, images: Images, size: Size) -> NDArray[np.float32]:
+        """The deepest map, from which global descriptors are pooled.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB.
+            size: (height, width) to resize to first.
+
+        Returns:
+            (B, C, h, w) float32: block4, C 320 for EfficientNet-Lite0, 2048 for
+            ResNet-50, stride 32.
+        """
+        with torch.inference_mode(), full_precision():
+            pixels = self._upload(images)
+            maps = [
+                self.delf.deepest(resize(part, size)) for part in self._parts(pixels)
+            ]
+            return torch.cat(maps).contiguous().cpu().numpy()
+
+    def _channels_last(self) -> None:
+        for parameter in self.delf.parameters():
+            if parameter.ndim == 4:
+                layout = torch.channels_last
+                parameter.data = parameter.data.contiguous(memory_format=layout)
+
+    def _upload(self, images: Images) -> Tensor:
+        return normalise(torch.tensor(np.ascontiguousarray(images), device=self.device))
+
+    def _parts(self, pixels: Tensor) -> Sequence[Tensor]:
+        """On a CPU one image at a time: its bits must not depend on its batch."""
+        if self.device.type != "cpu":
+            return [pixels]
+        return [pixels[i : i + 1] for i in range(len(pixels))]
+
+    def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        pairs = [self.delf(resize(part, size)) for part in self._parts(pixels)]
+        features, attention = zip(*pairs, strict=True)
+        return torch.cat(features), torch.cat(attention)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep convolutions in float32 on GPUs that would round to TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads PyTorch's own weight files without running what is in them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from delf_common.errors import DelfError
+
+WRAPPERS = ("state_dict", "model")  # keys under which training scripts put it
+
+
+def read_state_dict(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read a .pth or .pt file of tensors, as NumPy arrays.
+
+    Only tensors and plain containers are unpickled (``weights_only``); anything that
+    would run code is refused.
+
+    Args:
+        path: the file; a state dict, or a dictionary that holds one under
+            "state_dict" or "model".
+
+    Returns:
+        Source name -> array, without the prefix "module." of data parallel training.
+
+    Raises:
+        DelfError: the file is not a state dict of tensors.
+    """
+    state = _load(Path(path))
+    for key in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state:
+        raise DelfError(f"{path} holds no state dict (a dictionary of tensors)")
+    odd = [str(name) for name, value in state.items() if not torch.is_tensor(value)]
+    if odd:
+        raise DelfError(f"{path} is no state dict, these are no tensors: {odd}")
+    return {str(name).removeprefix("module."): _array(t) for name, t in state.items()}
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise DelfError(
+            f"{path} holds more than tensors, and reading it could run foreign code; "
+            f"save its state dict alone: torch.save(model.state_dict(), ...)"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise DelfError(f"{path} is not a readable PyTorch file: {error}") from None
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    floating = tensor.is_floating_point()
+    plain = tensor.detach().to(torch.float32) if floating else tensor.detach()
+    return np.ascontiguousarray(plain.numpy())
