@@ -100,3 +100,22 @@ class SearchConfig:
 
     verify_top: int | Literal["all"] = 100
     block_rows: int = 65536
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """How a batch job runs; changes no number in its result.
+
+    Args:
+        batch_size: pictures of one shape that go through the network together.
+        workers: threads that decode pictures while the network runs.
+        resume: continue an interrupted job, or add pictures to a finished file.
+        overwrite: replace the output if it exists.
+        strict: stop at the first broken picture instead of recording it.
+    """
+
+    batch_size: int = 1
+    workers: int = 2
+    resume: bool = False
+    overwrite: bool = False
+    strict: bool = False

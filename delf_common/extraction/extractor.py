@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class Extractor:
         return settings | {
             "score_threshold": self.threshold,
             "pca_dim": self.dimension if self.pca is not None else None,
+            "pca_sha256": fingerprint(self.pca),
             "attention": self.network.info.attention,
         }
 
@@ -126,6 +128,15 @@ class Extractor:
         ratio = np.array(factors[::-1], np.float64)
         half = 0.5 if self.config.keypoint_centres == "exact" else 0.0
         return ((keypoints + half) / ratio - half).astype(np.float32)
+
+
+def fingerprint(pca: Pca | None) -> str | None:
+    """SHA-256 of a PCA's arrays, hexadecimal."""
+    if pca is None:
+        return None
+    arrays = (pca.mean, pca.components, pca.variances)
+    data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    return hashlib.sha256(data).hexdigest()
 
 
 def gather_rows(

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``delf extract``: a folder of photographs into one feature file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delf_common.cli.network import add_network_options, load_pca
+from delf_common.cli.parsing import CommandParser, Namespace, NetworkOptions, build
+from delf_common.config import ExtractConfig, JobConfig
+
+
+def parser() -> CommandParser:
+    """Describe the command line."""
+    command = CommandParser(
+        "extract",
+        "Extract keypoints and descriptors into one HDF5 file (hloc's layout).",
+        "delf extract photographs/ --output features.h5",
+    )
+    add_inputs(command)
+    command.add_argument(
+        "--output", type=str, required=True, help="the HDF5 file of features"
+    )
+    add_job_options(command)
+    add_network_options(command)
+    return command
+
+
+def add_inputs(command: CommandParser) -> None:
+    """Add the positional photographs and the root of their names."""
+    command.add_argument(
+        "images",
+        nargs="+",
+        help="folders, photographs, or list files (.txt, one path a line)",
+    )
+    command.add_argument(
+        "--image_root",
+        type=str,
+        default=None,
+        help="folder that the images' names are relative to",
+    )
+
+
+def add_job_options(command: CommandParser) -> None:
+    """Add the options of a batch job."""
+    command.add_config(JobConfig)
+    command.add_argument(
+        "--descriptor_dtype",
+        choices=["float16", "float32"],
+        default="float16",
+        help="type of the stored descriptors",
+    )
+
+
+def run(options: Namespace) -> None:
+    """Extract, and say what was done."""
+    from delf_common.extraction.job import ExtractionJob, run_job
+    from delf_common.io.image_list import list_images
+
+    root = Path(options.image_root) if options.image_root else None
+    network = build(NetworkOptions, options)
+    job = ExtractionJob(
+        entries=list_images(options.images, root),
+        output=Path(options.output),
+        backend=network.backend,
+        weights=network.weights,
+        devices=tuple(network.device.split(",")),
+        config=build(ExtractConfig, options),
+        job=build(JobConfig, options),
+        pca=load_pca(options),
+        dtype=options.descriptor_dtype,
+    )
+    print(run_job(job).describe(job.output))  # noqa: T201

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``delf index``: a folder of photographs, or a feature file, into an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delf_common.cli.extract import add_inputs, add_job_options
+from delf_common.cli.network import add_network_options, load_pca
+from delf_common.cli.parsing import CommandParser, Namespace, NetworkOptions, build
+from delf_common.config import ExtractConfig, JobConfig
+
+
+def parser() -> CommandParser:
+    """Describe the command line."""
+    command = CommandParser(
+        "index",
+        "Collect the features of photographs into one searchable file. Inputs are "
+        "folders, photographs and list files, or one feature file of delf extract.",
+        "delf index photographs/ --output places.index",
+    )
+    add_inputs(command)
+    command.add_argument(
+        "--output", type=str, required=True, help="the index, one HDF5 file"
+    )
+    command.add_argument(
+        "--add",
+        action="store_true",
+        help="add what is new to an existing index, with the settings it was made with",
+    )
+    add_job_options(command)
+    add_network_options(command)
+    return command
+
+
+def run(options: Namespace) -> None:
+    """Extract what the index lacks, write it, and say what it holds."""
+    from delf_common.extraction.job import ExtractionJob
+    from delf_common.retrieval.building import build_index
+
+    network = build(NetworkOptions, options)
+    summary = build_index(
+        inputs=options.images,
+        image_root=Path(options.image_root) if options.image_root else None,
+        output=Path(options.output),
+        add=options.add,
+        make_job=lambda entries, output: ExtractionJob(
+            entries=entries,
+            output=output,
+            backend=network.backend,
+            weights=network.weights,
+            devices=tuple(network.device.split(",")),
+            config=build(ExtractConfig, options),
+            job=build(JobConfig, options),
+            pca=load_pca(options),
+            dtype=options.descriptor_dtype,
+        ),
+    )
+    print(summary)  # noqa: T201

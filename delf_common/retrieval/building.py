@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make an index from photographs or from a feature file, or add to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from delf_common.errors import DelfError, UsageError
+from delf_common.extraction.job import ExtractionJob, run_job
+from delf_common.features import Features
+from delf_common.io.atomic import refuse_existing
+from delf_common.io.feature_file import FeatureReader
+from delf_common.io.image_list import ImageEntry, list_images
+from delf_common.retrieval.index import Index, write_index
+
+MakeJob = Callable[[Sequence[ImageEntry], Path], ExtractionJob]
+FEATURE_SUFFIXES = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What an index holds after it was made."""
+
+    path: Path
+    images: int
+    new: int
+    errors: dict[str, str]
+
+    def __str__(self) -> str:
+        """Say it in a line, and a line for each broken picture."""
+        head = f"{self.path}: {self.images} images, {self.new} of them new"
+        return "\n".join([head, *(f"  skipped {e}" for e in self.errors.values())])
+
+
+def build_index(
+    inputs: Sequence[str],
+    image_root: Path | None,
+    output: Path,
+    add: bool,
+    make_job: MakeJob,
+) -> IndexSummary:
+    """Write an index of photographs, or of the one feature file given.
+
+    Features of photographs are extracted into a file beside the output, which makes an
+    interrupted job continue with ``--resume``, and is removed at the end.
+
+    Args:
+        inputs: folders, photographs, list files; or one feature file.
+        image_root: folder that names are relative to.
+        output: the index.
+        add: keep what the index holds and add what is new.
+        make_job: the extraction of some pictures into a feature file.
+
+    Raises:
+        UsageError: there is no index to add to.
+        DelfError: the output exists, or was made with other weights or settings.
+    """
+    if add and not output.exists():
+        raise UsageError(f"--add: there is no index {output}; leave --add away")
+    if len(inputs) == 1 and inputs[0].endswith(FEATURE_SUFFIXES):
+        if not add:
+            refuse_existing(output, overwrite=make_job([], output).job.overwrite)
+        return _write(output, Path(inputs[0]), image_root or Path("."), add)
+    entries = list_images(inputs, image_root)
+    root = _root_of(entries[0])
+    features = output.with_name(f"{output.name}.features.h5")
+    job = make_job(entries, features)
+    if add:
+        with Index(output) as index:
+            entries = [entry for entry in entries if entry.key not in index]
+            if not entries:
+                return IndexSummary(output, len(index), 0, {})
+        job = make_job(entries, features)
+    else:
+        refuse_existing(output, overwrite=job.job.overwrite, resume=job.job.resume)
+    run_job(job)
+    summary = _write(output, features, root, add)
+    features.unlink()
+    return summary
+
+
+def _root_of(entry: ImageEntry) -> Path:
+    """Folder that an entry's key is relative to."""
+    return entry.path.resolve().parents[entry.key.count("/")]
+
+
+def _write(output: Path, features: Path, root: Path, add: bool) -> IndexSummary:
+    """Write the index from a feature file, after what it held if ``add``."""
+    with FeatureReader(features) as reader:
+        new = reader.names()
+        info = {**reader.info, "image_root": str(root.resolve())}
+        dtype = str(reader.descriptor_dtype)
+        dimension = reader.dimension
+        if not add:
+            total = write_index(output, _read_all(reader, new), info, dimension, dtype)
+            return IndexSummary(output, total, len(new), reader.errors())
+        with Index(output) as old:
+            check_same(output, old.info, info)
+            new = [name for name in new if name not in old]
+            total = write_index(
+                output,
+                chain(_read_all(old, old.names), _read_all(reader, new)),
+                old.info,
+                dimension,
+                dtype,
+            )
+        return IndexSummary(output, total, len(new), reader.errors())
+
+
+def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Refuse to mix features of different weights, backends or settings.
+
+    Raises:
+        DelfError: names what differs.
+    """
+    differences = [
+        f"{key} {old.get(key)!r} there, {new.get(key)!r} here"
+        for key in ("weights_sha256", "backend")
+        if old.get(key) != new.get(key)
+    ]
+    differences += [
+        f"{key} {old['config'].get(key)!r} there, {value!r} here"
+        for key, value in new["config"].items()
+        if old["config"].get(key) != value
+    ]
+    if differences:
+        raise DelfError(
+            f"{path} was made differently: {'; '.join(differences)}. Use the same "
+            f"settings, or make a new index"
+        )
+
+
+def _read_all(
+    source: FeatureReader | Index, names: Sequence[str]
+) -> Iterator[tuple[str, Features]]:
+    """Read one image after the other."""
+    for name in names:
+        if isinstance(source, Index):
+            yield name, source.features(name)
+        else:
+            yield name, source.read(name)
