@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from delf_common.weights.architectures import (
+    BLOCKS,
     RESNET_EXPANSION,
+    RESNET_STEM,
     RESNET_UNITS,
     RESNET_VARIANTS,
     RESNET_WIDTHS,
@@ -89,14 +91,17 @@ class ResNet50(nn.Module):
         chosen = RESNET_VARIANTS[variant]
         bias = folded or chosen.conv_bias
         deep = 1 if block3_strides else 2
-        self.conv1 = Convolution(3, 64, 7, 2, chosen.stem_padding, bias=bias)
-        self.bn1 = norm(64, chosen.eps, folded)
+        width1, width2, width3 = (
+            RESNET_WIDTHS[block] * RESNET_EXPANSION for block in BLOCKS[:3]
+        )
+        self.conv1 = Convolution(3, RESNET_STEM, 7, 2, chosen.stem_padding, bias=bias)
+        self.bn1 = norm(RESNET_STEM, chosen.eps, folded)
         self.pool1 = MaxPool(chosen.pool_padding)
-        self.block1 = build_block("block1", 64, 1, chosen, folded)
-        self.block2 = build_block("block2", 256, 2, chosen, folded)
-        self.block3 = build_block("block3", 512, 2, chosen, folded)
+        self.block1 = build_block("block1", RESNET_STEM, 1, chosen, folded)
+        self.block2 = build_block("block2", width1, 2, chosen, folded)
+        self.block3 = build_block("block3", width2, 2, chosen, folded)
         self.subsample = Subsample() if block3_strides else nn.Identity()
-        self.block4 = build_block("block4", 1024, deep, chosen, folded)
+        self.block4 = build_block("block4", width3, deep, chosen, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to block3 (B, 1024, h, w)."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def read_state_dict(path: str | Path) -> dict[str, NDArray[Any]]:
 
 def _load(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DelfError(
             f"{path} holds more than tensors, and reading it could run foreign code; "

@@ -44,6 +44,7 @@ RESNET_VARIANTS = {
     "keras": ResNetVariant("conv1", True, 1e-3, "same", "valid"),
     "torchvision": ResNetVariant("conv2", False, 1e-5, 3, 1),
 }
+RESNET_STEM = 64
 RESNET_UNITS = {"block1": 3, "block2": 4, "block3": 6, "block4": 3}
 RESNET_WIDTHS = {"block1": 64, "block2": 128, "block3": 256, "block4": 512}
 RESNET_EXPANSION = 4
@@ -128,7 +129,10 @@ def check_architecture(info: WeightsInfo) -> None:
             f"there is resnet50, efficientnet_lite0"
         )
     elif info.variant or info.block3_strides:
-        raise DelfError(f"{info.name}: efficientnet_lite0 has no variant, no strides")
+        raise DelfError(
+            f"{info.name}: variant {info.variant!r}, block3_strides "
+            f"{info.block3_strides}: efficientnet_lite0 has neither; leave them out"
+        )
     if info.attention not in ("trained", "feature_norm"):
         raise DelfError(
             f"{info.name}: attention {info.attention!r} is neither "

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from delf_common.errors import DelfError
 from delf_common.io.atomic import replacing
@@ -124,7 +124,8 @@ def save_checkpoint(
     stored: dict[str, NDArray[Any]] = {}
     for name in sorted(params):
         kind = dtype if params[name].ndim > 1 else "float32"
-        stored[name] = np.ascontiguousarray(params[name], np.dtype(kind))
+        with np.errstate(over="ignore"):  # checked in the next line
+            stored[name] = np.ascontiguousarray(params[name], np.dtype(kind))
         if not np.isfinite(stored[name]).all():
             raise DelfError(f"{name} does not fit {dtype}; use --dtype float32")
     if info.pca is not None:
@@ -132,7 +133,8 @@ def save_checkpoint(
             array = getattr(info.pca, part)
             stored[f"pca.{part}"] = np.ascontiguousarray(array, np.float32)
     with replacing(Path(path)) as temporary:
-        save_file(stored, temporary, {METADATA_KEY: _info_to_json(info)})
+        # Not save_file: it leaves a file that only its owner may read.
+        temporary.write_bytes(save(stored, {METADATA_KEY: _info_to_json(info)}))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -20,6 +20,7 @@ from delf_common.weights.architectures import (
     BLOCKS,
     LITE0_STEM,
     RESNET_EXPANSION,
+    RESNET_STEM,
     RESNET_UNITS,
     RESNET_WIDTHS,
     backbone_eps,
@@ -114,8 +115,8 @@ def check_params(
 
 def _resnet(info: WeightsInfo) -> Iterator[Convolution]:
     bias, eps = resnet_variant(info).conv_bias, backbone_eps(info)
-    yield Convolution("conv1", "bn1", (64, 3, 7, 7), bias, eps)
-    before = 64
+    yield Convolution("conv1", "bn1", (RESNET_STEM, 3, 7, 7), bias, eps)
+    before = RESNET_STEM
     for block in BLOCKS:
         width = RESNET_WIDTHS[block]
         after = width * RESNET_EXPANSION

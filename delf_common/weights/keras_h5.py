@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports Keras' ResNet-50 weights, all layers, the stem too.
+
+The file ``resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5`` has a group for each
+layer; the root's attribute ``layer_names`` and each group's ``weight_names`` say what
+there is. Keras 1 and 2 spell the arrays differently (delf_spec.md section A.8).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from delf_common.errors import DelfError
+from delf_common.weights.importing import Arrays, Imported, Target, place
+from delf_common.weights.layouts import to_layout
+from delf_common.weights.metadata import WeightsInfo
+from delf_common.weights.names import parameter_shapes
+
+INFO = WeightsInfo("", "", "resnet50", "keras")
+_PARTS = {
+    "W": "weight",
+    "kernel": "weight",
+    "b": "bias",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "running_mean": "running_mean",
+    "moving_mean": "running_mean",
+    "running_std": "running_var",  # Keras 1 calls it std, and stores the variance
+    "moving_variance": "running_var",
+}
+_BRANCHES = {
+    ("res", "2a"): "conv1",
+    ("res", "2b"): "conv2",
+    ("res", "2c"): "conv3",
+    ("res", "1"): "shortcut.conv",
+    ("bn", "2a"): "bn1",
+    ("bn", "2b"): "bn2",
+    ("bn", "2c"): "bn3",
+    ("bn", "1"): "shortcut.bn",
+}
+_CLASSIFIERS = ("fc1000", "predictions")
+
+
+def import_keras(arrays: Arrays) -> Imported:
+    """Place every array of Keras' ResNet-50.
+
+    Args:
+        arrays: "layer/array name" -> array as stored, kernels HWIO.
+
+    Raises:
+        DelfError: lists all that is missing, left over or misshapen.
+    """
+    oihw = {
+        name: to_layout(array, "HWIO", "OIHW") if array.ndim == 4 else array
+        for name, array in arrays.items()
+    }
+    return place(oihw, parameter_shapes(INFO), choose_target)
+
+
+def read_keras_h5(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read every array that a Keras weight file declares.
+
+    Args:
+        path: the .h5 file; a whole saved model is read too (its ``model_weights``).
+
+    Returns:
+        "layer/array name" -> array as stored, in the file's order. Layers without
+        weights give nothing.
+
+    Raises:
+        DelfError: the file is damaged, no weight file, or lacks a declared array.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file
+            if "layer_names" not in root.attrs:
+                raise DelfError(
+                    f"{path} has no layer_names: it is no Keras weight file"
+                )
+            return _read_layers(root)
+    except (OSError, KeyError) as error:
+        raise DelfError(f"{path} is not a readable Keras file: {error}") from None
+
+
+def choose_target(source: str) -> Target:
+    """Canonical name of one "layer/array name"."""
+    layer, _, array = source.partition("/")
+    if layer in _CLASSIFIERS:
+        return Target(unused="ImageNet classifier")
+    stem = {"conv1": "conv1", "bn_conv1": "bn1", "conv1_bn": "bn1"}.get(layer)
+    target = stem or _block_layer(layer)
+    found = re.fullmatch(r"(\w+?)(_\d+)?(:0)?", _array_part(layer, array))
+    if not target or not found or found[1] not in _PARTS:
+        return Target()
+    return Target(f"{target}.{_PARTS[found[1]]}")
+
+
+def _array_part(layer: str, array: str) -> str:
+    """Drop the layer's name from "layer_W_1:0" and "layer/kernel:0"."""
+    last = array.rpartition("/")[2]
+    return last.removeprefix(f"{layer}_")
+
+
+def _block_layer(layer: str) -> str:
+    """Canonical name of "res4b_branch2a": stage 4 is block3, unit b is 1."""
+    found = re.fullmatch(r"(res|bn)([2-5])([a-f])_branch(\w+)", layer)
+    if not found or (found[1], found[4]) not in _BRANCHES:
+        return ""
+    unit = ord(found[3]) - ord("a")
+    return f"block{int(found[2]) - 1}.{unit}.{_BRANCHES[found[1], found[4]]}"
+
+
+def _read_layers(root: h5py.Group) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for layer in map(_text, root.attrs["layer_names"]):
+        for name in map(_text, root[layer].attrs.get("weight_names", ())):
+            arrays[f"{layer}/{name}"] = np.asarray(root[layer][name])
+    return arrays
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
