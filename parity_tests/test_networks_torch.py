@@ -355,6 +355,15 @@ def test_an_images_maps_are_the_same_bits_in_any_batch(lite0):
             )
 
 
+def test_a_cpu_runs_each_image_of_a_batch_alone(lite0):
+    # Equal bits above may be luck of the sizes; this is what guarantees them.
+    seen = []
+    hook = lite0.delf.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape))
+    lite0.dense(np.zeros((3, 40, 50, 3), np.uint8), [(40, 50), (20, 25)])
+    hook.remove()
+    assert seen == [(1, 3, 40, 50)] * 3 + [(1, 3, 20, 25)] * 3
+
+
 def test_levels_are_normalised_then_resized_bilinearly(lite0):
     image = np.random.default_rng(1).integers(0, 256, (64, 81, 3), np.uint8)
     for height, width in [(64, 81), (32, 40), (91, 115)]:
