@@ -87,7 +87,7 @@ def test_a_maximum_below_its_minimum_is_refused():
 
 
 def test_a_threshold_outside_its_range_is_refused():
-    with pytest.raises(ValueError, match="1.5"):
+    with pytest.raises(ValueError, match=r"1\.5"):
         boxes([[0, 0, 1, 1]]).suppress(1.5)
 
 

@@ -76,9 +76,9 @@ def test_a_missing_photograph_is_a_failed_run_without_a_traceback(tmp_path, caps
 
 
 def test_an_unknown_backend_is_named(tmp_path, capsys):
-    from delf_common.demo import write_jpeg
-
     import numpy as np
+
+    from delf_common.demo import write_jpeg
 
     picture = tmp_path / "a.jpg"
     write_jpeg(picture, np.zeros((32, 32, 3), np.uint8))

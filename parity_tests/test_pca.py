@@ -80,7 +80,9 @@ def test_too_few_rows_or_too_many_components_are_refused():
 
 
 def test_a_pca_of_other_channels_is_refused():
-    pca = Pca(np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.ones(4, np.float32))
+    pca = Pca(
+        np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.ones(4, np.float32)
+    )
     with pytest.raises(DelfError, match="4 channels"):
         describe(np.ones((2, 3), np.float32), pca)
     with pytest.raises(DelfError, match="asks for 9"):

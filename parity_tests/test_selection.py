@@ -33,7 +33,9 @@ def test_convention_level_sides_round_half_to_even():
 
 def test_the_seven_scales_of_a_photograph():
     sizes = [level.size for level in pyramid_levels(768, 1024, DELF_SCALES, BLOCKS)]
-    assert sizes[0] == (192, 256) and sizes[4] == (768, 1024) and sizes[6] == (1536, 2048)
+    assert (
+        sizes[0] == (192, 256) and sizes[4] == (768, 1024) and sizes[6] == (1536, 2048)
+    )
     assert len(sizes) == 7
 
 
@@ -94,9 +96,7 @@ def test_convention_equal_scores_are_ordered_by_level_row_column():
 def test_top_scores_equal_a_plain_sort(values, count, threshold):
     config = ExtractConfig(max_feature_num=count)
     found = select([[values]], (1.0,), (8, 400), config, threshold)
-    allowed = [
-        i for i, v in enumerate(values) if threshold is None or v >= threshold
-    ]
+    allowed = [i for i, v in enumerate(values) if threshold is None or v >= threshold]
     expected = sorted(allowed, key=lambda i: (-values[i], i))[:count]
     assert found.cell.tolist() == expected
 
@@ -111,7 +111,10 @@ def test_overlapping_regions_are_suppressed_across_levels():
     # The half-scale cell covers 14x14 around (7.5, 7.5); both small ones lie in it.
     assert found.level.tolist() == [0, 1, 0]
     tight = ExtractConfig(iou_threshold=0.1)
-    assert select([[[9, 1]], [[5]]], (1.0, 0.5), (8, 16), tight).level.tolist() == [0, 0]
+    assert select([[[9, 1]], [[5]]], (1.0, 0.5), (8, 16), tight).level.tolist() == [
+        0,
+        0,
+    ]
 
 
 def test_an_attention_map_with_nan_is_an_error():
@@ -125,7 +128,9 @@ def test_no_level_gives_no_keypoints():
 
 
 def test_a_tiny_picture_has_zero_features_of_the_right_width():
-    features = Extractor(FakeNetwork()).extract_batch([np.zeros((5, 5, 3), np.uint8)])[0]
+    features = Extractor(FakeNetwork()).extract_batch([np.zeros((5, 5, 3), np.uint8)])[
+        0
+    ]
     assert features.descriptors.shape == (0, 192) and features.image_size == (5, 5)
 
 

@@ -12,6 +12,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from delf_common.errors import UsageError
 
+__all__ = ["CommandParser", "Namespace", "NetworkOptions", "build"]
+
 Config = TypeVar("Config")
 
 
@@ -45,7 +47,9 @@ class CommandParser(ArgumentParser):  # type: ignore[misc]
         self._optional: set[str] = set()
         self._lists: set[str] = set()
         self.add_argument(
-            "--config", action=ActionConfigFile, help="YAML file with any of the options"
+            "--config",
+            action=ActionConfigFile,
+            help="YAML file with any of the options",
         )
 
     def add_config(self, config: type) -> None:

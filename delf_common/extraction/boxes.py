@@ -35,7 +35,9 @@ class BoxList:
         """Check the shapes and the order of the corners."""
         if self.coordinates.shape != (len(self.scores), 4):
             shape = self.coordinates.shape
-            raise ValueError(f"boxes are (N, 4), got {shape}, {len(self.scores)} scores")
+            raise ValueError(
+                f"boxes are (N, 4), got {shape}, {len(self.scores)} scores"
+            )
         if (self.coordinates[:, 2:] < self.coordinates[:, :2]).any():
             raise ValueError("a box has ymax < ymin or xmax < xmin")
 

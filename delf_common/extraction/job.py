@@ -7,7 +7,7 @@ import glob
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from delf_common.extraction.processes import run_in_processes
 from delf_common.io.atomic import refuse_existing
 from delf_common.io.feature_file import FeatureReader
 from delf_common.io.image_list import ImageEntry
-from delf_common.io.journal import Journal, write_feature_file
+from delf_common.io.journal import Journal
+from delf_common.io.merging import write_feature_file
 from delf_common.weights.metadata import Pca
 
 Progress = Callable[[int], Any]
@@ -50,8 +51,8 @@ class ExtractionJob:
     backend: str = "torch"
     weights: str = "delf-lite0"
     devices: tuple[str, ...] = ("auto",)
-    config: ExtractConfig = ExtractConfig()
-    job: JobConfig = JobConfig()
+    config: ExtractConfig = field(default_factory=ExtractConfig)
+    job: JobConfig = field(default_factory=JobConfig)
     pca: Pca | None = None
     dtype: str = "float16"
 

@@ -38,7 +38,9 @@ def learn_pca(
                 raise DelfError(
                     f"{file} holds projected descriptors; extract with --use_pca false"
                 )
-            for name in tqdm(reader.names(), desc=file.name, unit="image", disable=None):
+            for name in tqdm(
+                reader.names(), desc=file.name, unit="image", disable=None
+            ):
                 rows = reader.read(name).descriptors
                 total = total or StreamingCovariance(rows.shape[1])
                 if rows.shape[1] != total.channels:

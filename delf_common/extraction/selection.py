@@ -64,7 +64,9 @@ def select_keypoints(
         no_rows = np.zeros(0, np.intp)
         return Selection(no_rows, no_rows, nothing.reshape(0, 2), nothing, nothing)
     parts = [_candidates(i, a, threshold) for i, a in enumerate(attention)]
-    level, cell, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    level, cell, scores = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     overlap_counts = config.iou_threshold < 1
     if not overlap_counts:
         best = _top(scores, config.max_feature_num)
@@ -94,8 +96,8 @@ def _candidates(
     scores = attention.ravel()
     if not np.isfinite(scores).all():
         raise DelfError(
-            f"the attention map of level {index} holds NaN or infinity; the weights are "
-            f"broken or overflow in this precision: check them with --device cpu"
+            f"the attention map of level {index} holds NaN or infinity; the weights "
+            f"are broken or overflow in this precision: check them with --device cpu"
         )
     cells = np.flatnonzero(scores >= (-np.inf if threshold is None else threshold))
     return np.full(len(cells), index, np.intp), cells, scores[cells]
@@ -122,7 +124,9 @@ def _centres(
     if config.keypoint_centres == "tf":
         declared = (field.size - 1) / 2 - field.padding
         scales = np.array([lv.scale for lv in levels])[level]
-        tf: NDArray[np.float64] = (declared + field.stride * rows_cols) / scales[:, None]
+        tf: NDArray[np.float64] = (declared + field.stride * rows_cols) / scales[
+            :, None
+        ]
         return tf
     sizes = np.array([lv.size for lv in levels], np.float64)
     offsets = np.array([[field.centre_offset(n) for n in lv.size] for lv in levels])

@@ -64,7 +64,7 @@ def build_index(
     if len(inputs) == 1 and inputs[0].endswith(FEATURE_SUFFIXES):
         if not add:
             refuse_existing(output, overwrite=make_job([], output).job.overwrite)
-        return _write(output, Path(inputs[0]), image_root or Path("."), add)
+        return _write(output, Path(inputs[0]), image_root or Path(), add)
     entries = list_images(inputs, image_root)
     root = _root_of(entries[0])
     features = output.with_name(f"{output.name}.features.h5")

@@ -25,8 +25,8 @@ COLUMNS = ("keypoints", "descriptors", "scores", "scales")
 class Index:
     """A collection opened for reading; descriptors stay in the file until asked for.
 
-    Image i owns the rows ``offsets[i]`` to ``offsets[i + 1]`` of every column, so images
-    may have any number of features, none included.
+    Image i owns the rows ``offsets[i]`` to ``offsets[i + 1]`` of every column, so an
+    image may have any number of features, none included.
 
     Args:
         path: written by `write_index`.
@@ -120,7 +120,9 @@ def open_index(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
-        raise DelfError(f"{path}: there is no such index; make it: delf index") from None
+        raise DelfError(
+            f"{path}: there is no such index; make it: delf index"
+        ) from None
     except OSError as error:
         raise DelfError(f"{path} is not an index (not HDF5: {error})") from None
     found = file.attrs.get("format")
@@ -176,7 +178,12 @@ def write_index(
 
 def _make_columns(file: h5py.File, dimension: int, dtype: str) -> dict[str, Any]:
     """Make empty, growing datasets for the rows of all images."""
-    widths = {"keypoints": (2,), "descriptors": (dimension,), "scores": (), "scales": ()}
+    widths = {
+        "keypoints": (2,),
+        "descriptors": (dimension,),
+        "scores": (),
+        "scales": (),
+    }
     return {
         name: file.create_dataset(
             name,

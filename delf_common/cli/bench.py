@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``delf bench``: figures for the README, each from one command."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from delf_common.cli.network import add_network_options, load_extractor
+from delf_common.cli.parsing import CommandParser, Namespace, build
+from delf_common.config import MatchConfig, VerifyConfig
+from delf_common.errors import UsageError
+
+BENCHES = ("verify", "extract", "retrieval", "homography")
+
+
+def parser() -> CommandParser:
+    """Describe the command line."""
+    command = CommandParser(
+        "bench",
+        "Measure. verify: geometric verification beside scikit-image's RANSAC. "
+        "extract: seconds by level, peak memory. retrieval: mAP beside rootSIFT and a global "
+        "descriptor. homography: inliers near the true homography.",
+        "delf bench extract --repeats 5",
+    )
+    command.add_argument("name", choices=BENCHES, help="what to measure")
+    command.add_argument("--repeats", type=int, default=5, help="rounds for medians")
+    command.add_argument(
+        "--images",
+        type=str,
+        default=None,
+        help="retrieval: folder of photographs; homography: folder with pairs.json; "
+        "extract: a photograph",
+    )
+    command.add_argument(
+        "--ground_truth", type=str, default=None, help="retrieval: a gnd.json"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_config(MatchConfig)
+    command.add_config(VerifyConfig)
+    add_network_options(command)
+    return command
+
+
+def run(options: Namespace) -> None:
+    """Measure and print, with the machine and the versions."""
+    if options.repeats < 1:
+        raise UsageError(f"--repeats {options.repeats}: must be above 0")
+    measure = {
+        "verify": verify,
+        "extract": extract,
+        "retrieval": retrieval,
+        "homography": homography,
+    }[options.name]
+    result, text = measure(options)
+    machine = describe_machine()
+    if options.json:
+        print(json.dumps({"bench": options.name, "machine": machine, **result}))  # noqa: T201
+        return
+    print(text)  # noqa: T201
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))  # noqa: T201
+
+
+Measured = tuple[dict[str, Any], str]
+
+
+def verify(options: Namespace) -> Measured:
+    """Geometric verification on synthetic pairs."""
+    from delf_common.bench.verify import format_table, run_verify_bench
+
+    result = run_verify_bench(repeats=options.repeats)
+    return result, format_table(result)
+
+
+def extract(options: Namespace) -> Measured:
+    """Extraction of one photograph."""
+    from delf_common.bench.extract import format_table, run_extract_bench
+    from delf_common.io.images import read_image
+
+    image = None
+    if options.images:
+        image = read_image(Path(options.images), max_pixels=options.max_image_pixels)
+    result = run_extract_bench(load_extractor(options), image, options.repeats)
+    return result, format_table(result)
+
+
+def retrieval(options: Namespace) -> Measured:
+    """Retrieval on a folder of photographs with ground truth."""
+    import tempfile
+
+    from delf_common.bench.retrieval import format_table, run_retrieval_bench
+
+    if not options.images or not options.ground_truth:
+        raise UsageError("bench retrieval needs --images and --ground_truth")
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_retrieval_bench(
+            Path(options.ground_truth),
+            Path(options.images),
+            load_extractor(options),
+            Path(folder),
+            build(MatchConfig, options),
+            build(VerifyConfig, options),
+        )
+    return result, format_table(result)
+
+
+def homography(options: Namespace) -> Measured:
+    """Pairs of photographs with a known homography."""
+    from delf_common.bench.homography import format_table, run_homography_bench
+
+    if not options.images:
+        raise UsageError("bench homography needs --images, a folder with pairs.json")
+    result = run_homography_bench(
+        Path(options.images),
+        load_extractor(options),
+        build(MatchConfig, options),
+        build(VerifyConfig, options),
+    )
+    return result, format_table(result)
+
+
+def describe_machine() -> dict[str, str]:
+    """Processor count and versions that figures depend on."""
+    import importlib.metadata
+    import os
+
+    packages = ("numpy", "opencv-python-headless", "torch", "mindspore")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    cores = str(os.cpu_count())
+    return {"cores": cores, "Python": platform.python_version(), **versions}
