@@ -79,11 +79,11 @@ def render_view(
     homography = cv2.getPerspectiveTransform(
         corners, (corners + shift).astype(np.float32)
     )
-    view = cv2.warpPerspective(
+    warped = cv2.warpPerspective(
         np.ascontiguousarray(photograph), homography, (width, height)
     )
-    light = rng.uniform(0.6, 1.2) * (view / 255.0) ** rng.uniform(0.8, 1.3)
-    view = np.clip(light * 255, 0, 255).astype(np.uint8)
+    light = rng.uniform(0.6, 1.2) * (warped / 255.0) ** rng.uniform(0.8, 1.3)
+    view: Image = np.clip(light * 255, 0, 255).astype(np.uint8)
     top, left = rng.uniform(0.1, 0.7, 2) * (height, width)
     bottom, right = (top, left) + rng.uniform(0.1, 0.25, 2) * (height, width)
     view[int(top) : int(bottom), int(left) : int(right)] = rng.integers(0, 256, 3)

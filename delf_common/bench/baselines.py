@@ -25,11 +25,13 @@ def extract_rootsift(image: Image, count: int = 1000) -> Features:
         count: most keypoints.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    points, descriptors = cv2.SIFT_create(nfeatures=count).detectAndCompute(grey, None)
+    points, descriptors = cv2.SIFT.create(nfeatures=count).detectAndCompute(
+        grey, np.full(grey.shape, 255, np.uint8)
+    )
     size = (image.shape[1], image.shape[0])
     if descriptors is None:
         return Features.empty(128, size)
-    # SIFT_create keeps all keypoints that share the last score.
+    # SIFT keeps all keypoints that share the last score.
     order = np.argsort([-point.response for point in points], kind="stable")[:count]
     sums = np.maximum(descriptors.sum(axis=1, keepdims=True), GEM_FLOOR)
     return Features(

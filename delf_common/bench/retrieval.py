@@ -91,7 +91,8 @@ def run_retrieval_bench(
         network: Any = extractor.network
 
         def describe(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return pool_gem(network.global_maps(image[None], image.shape[:2]))[0]
+            pooled = pool_gem(network.global_maps(image[None], image.shape[:2]))
+            return np.asarray(pooled[0])
 
         table = np.stack(map_images(pictures, describe, "GeM"))
         return {

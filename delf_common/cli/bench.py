@@ -21,8 +21,8 @@ def parser() -> CommandParser:
     command = CommandParser(
         "bench",
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
-        "extract: seconds by level, peak memory. retrieval: mAP beside rootSIFT and a global "
-        "descriptor. homography: inliers near the true homography.",
+        "extract: seconds by level, peak memory. retrieval: mAP beside rootSIFT and a "
+        "global descriptor. homography: inliers near the true homography.",
         "delf bench extract --repeats 5",
     )
     command.add_argument("name", choices=BENCHES, help="what to measure")

@@ -63,7 +63,11 @@ def run(options: Namespace) -> None:
         read_image(p, max_pixels=options.max_image_pixels) for p in (first, second)
     ]
     features = pair_features(options, (first, second), images)
-    result = match(*features, build(MatchConfig, options), build(VerifyConfig, options))
+    match_config, verify_config = (
+        build(MatchConfig, options),
+        build(VerifyConfig, options),
+    )
+    result = match(features[0], features[1], match_config, verify_config)
     if options.output:
         picture = draw_match(*images, *features, result)
         save_picture(Path(options.output), picture)

@@ -33,7 +33,7 @@ class NetworkOptions:
     weights: str = "delf-lite0"
 
 
-class CommandParser(ArgumentParser):  # type: ignore[misc]
+class CommandParser(ArgumentParser):
     """A parser for one subcommand, fed by dataclasses."""
 
     def __init__(self, command: str, description: str, example: str) -> None:

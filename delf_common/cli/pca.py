@@ -41,10 +41,9 @@ def parser() -> CommandParser:
 
 def run(options: Namespace) -> None:
     """Learn, print the explained variance, save."""
-    from delf_common.extraction.learning import learn_pca
+    from delf_common.extraction.learning import learn_pca, put_pca
     from delf_common.io.atomic import refuse_existing
     from delf_common.io.pca_files import write_pca
-    from delf_common.weights.checkpoint import with_pca
 
     if bool(options.checkpoint) != bool(options.checkpoint_output):
         raise UsageError("--checkpoint and --checkpoint_output go together")
@@ -62,5 +61,5 @@ def run(options: Namespace) -> None:
             share = explained[dimension - 1]
             print(f"{dimension:5d} components explain {share:.4f}")  # noqa: T201
     if options.checkpoint:
-        with_pca(options.checkpoint, Path(options.checkpoint_output), pca)
+        put_pca(options.checkpoint, Path(options.checkpoint_output), pca)
         print(f"{options.checkpoint_output}: weights with the PCA")  # noqa: T201

@@ -52,14 +52,16 @@ class BoxList:
     def area(self) -> Floats:
         """(N,) areas in square pixels."""
         sides = self.coordinates[:, 2:] - self.coordinates[:, :2]
-        return sides[:, 0] * sides[:, 1]
+        areas: Floats = sides[:, 0] * sides[:, 1]
+        return areas
 
     def intersection(self, other: BoxList) -> Floats:
         """(N, M) areas shared by each box of this list and each of the other."""
         low = np.maximum(self.coordinates[:, None, :2], other.coordinates[None, :, :2])
         high = np.minimum(self.coordinates[:, None, 2:], other.coordinates[None, :, 2:])
         sides = np.maximum(high - low, np.float32(0))
-        return sides[..., 0] * sides[..., 1]
+        shared: Floats = sides[..., 0] * sides[..., 1]
+        return shared
 
     def iou(self, other: BoxList) -> Floats:
         """(N, M) intersection over union; 0 where both boxes have no area."""

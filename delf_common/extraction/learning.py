@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from tqdm import tqdm
 from delf_common.errors import DelfError
 from delf_common.extraction.pca import StreamingCovariance
 from delf_common.io.feature_file import FeatureReader
+from delf_common.weights.architectures import block_channels
+from delf_common.weights.checkpoint import (
+    StoredType,
+    load_checkpoint,
+    save_checkpoint,
+)
 from delf_common.weights.metadata import Pca
 
 
@@ -53,3 +60,24 @@ def learn_pca(
         raise DelfError("the feature files hold no images to learn from")
     pca, explained = total.learn(dimension)
     return pca, explained, total.count
+
+
+def put_pca(weights: str | Path, output: Path, pca: Pca) -> None:
+    """Write a copy of a checkpoint with this PCA inside.
+
+    The copy stores float16 where the original's kernels fit it exactly.
+
+    Raises:
+        DelfError: the weights cannot be read, or the PCA is for other channels.
+    """
+    checkpoint = load_checkpoint(weights)
+    channels = block_channels(checkpoint.info, "block3")
+    if len(pca.mean) != channels:
+        raise DelfError(
+            f"the PCA is for {len(pca.mean)} channels, {weights} has {channels}"
+        )
+    kernels = [array for array in checkpoint.params.values() if array.ndim > 1]
+    half = all((array == array.astype(np.float16)).all() for array in kernels)
+    info = dataclasses.replace(checkpoint.info, pca=pca)
+    dtype: StoredType = "float16" if half else "float32"
+    save_checkpoint(output, checkpoint.params, info, dtype=dtype)

@@ -88,7 +88,9 @@ class Index:
         rows = slice(int(self.offsets[image]), int(self.offsets[image + 1]))
         arrays = [self._file[name][rows].astype(np.float32) for name in COLUMNS]
         width, height = self.image_sizes[image]
-        return Features(*arrays, image_size=(int(width), int(height)))
+        keypoints, descriptors, scores, scales = arrays
+        size = (int(width), int(height))
+        return Features(keypoints, descriptors, scores, scales, size)
 
     def descriptor_blocks(
         self, block_rows: int
