@@ -53,7 +53,6 @@ def run(options: Namespace) -> None:
     """Match, print the counts, draw."""
     from delf_common.io.atomic import refuse_existing
     from delf_common.io.images import read_image
-    from delf_common.matching.drawing import draw_match, save_picture
     from delf_common.matching.matcher import match
 
     first, second = find_pair(options.images, Path(options.image_root))
@@ -69,6 +68,8 @@ def run(options: Namespace) -> None:
     )
     result = match(features[0], features[1], match_config, verify_config)
     if options.output:
+        from delf_common.matching.drawing import draw_match, save_picture
+
         picture = draw_match(*images, *features, result)
         save_picture(Path(options.output), picture)
     report(options, (first, second), features, result)
