@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,22 @@ def read_pca(folder: Path) -> Pca:
         DelfError: a file is missing, not an array of numbers, or of another shape.
     """
     mean, components, variances = (_read(folder / name) for name in FILES)
-    fits = mean.ndim == 1 and components.ndim == 2 and variances.ndim == 1
-    if not fits or components.shape[1] != len(mean) or len(variances) < len(components):
+    fits = (
+        (mean.ndim, components.ndim, variances.ndim) == (1, 2, 1)
+        and 1 <= len(components) <= len(mean) == components.shape[1]
+        and len(components) <= len(variances)
+    )
+    if not fits:
         shapes = ", ".join(str(a.shape) for a in (mean, components, variances))
         raise DelfError(f"{folder}: {', '.join(FILES)} have shapes {shapes}; no PCA")
-    return Pca(mean, components, variances[: len(components)])
+    pca = Pca(mean, components, variances[: len(components)])
+    finite = all(np.isfinite(a).all() for a in (mean, components, pca.variances))
+    if not finite or pca.variances.min() < 0:
+        raise DelfError(
+            f"{folder}: {', '.join(FILES)} hold NaN, infinity or a negative variance; "
+            f"learn the PCA again with delf pca"
+        )
+    return pca
 
 
 def write_pca(folder: Path, pca: Pca) -> None:
@@ -46,5 +58,5 @@ def _read(path: Path) -> NDArray[np.float32]:
         return np.asarray(array, np.float32)
     except FileNotFoundError:
         raise DelfError(f"{path} is missing; a PCA has {', '.join(FILES)}") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DelfError(f"{path} is not an array of numbers ({error})") from None
