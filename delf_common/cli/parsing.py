@@ -90,6 +90,10 @@ class CommandParser(ArgumentParser):
         if unknown != text.split(" ")[0]:
             near = difflib.get_close_matches(unknown.split("=")[0], flags, n=1)
             text += f" (did you mean {near[0]}?)" if near else ""
+        required, colon, names = text.partition("arguments are required: ")
+        if colon:
+            listed = (f"--{n}" if f"--{n}" in flags else n for n in names.split(", "))
+            text = required + colon + ", ".join(listed)
         raise UsageError(f"{text}; see {self.prog} --help")
 
 
