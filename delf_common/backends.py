@@ -23,10 +23,14 @@ def load_backend(name: str) -> Backend:
     if name not in FRAMEWORKS:
         names = ", ".join(FRAMEWORKS)
         raise UsageError(f"--backend {name}: there is no such backend; choose {names}")
-    for module in (FRAMEWORKS[name], f"delf_{name}"):
-        if importlib.util.find_spec(module) is None:
-            raise DelfError(
-                f"--backend {name} needs the package {module}, which is not installed; "
-                f'install it with: pip install "delf-retrieval[{name}]"'
-            )
-    return cast(Backend, importlib.import_module(f"delf_{name}"))
+    framework, module = FRAMEWORKS[name], f"delf_{name}"
+    if importlib.util.find_spec(module) is None:
+        raise DelfError(
+            f"--backend {name}: {module} is not part of this version; use --backend torch"
+        )
+    if importlib.util.find_spec(framework) is None:
+        raise DelfError(
+            f"--backend {name} needs the package {framework}, which is not installed; "
+            f'install it, from the checkout, with: pip install ".[{name}]"'
+        )
+    return cast(Backend, importlib.import_module(module))

@@ -109,3 +109,20 @@ def test_none_switches_an_optional_setting_off():
     assert build(MatchConfig, off).distance_threshold is None
     off = parser().parse(["a", "b", "--distance_threshold=none"])
     assert build(MatchConfig, off).distance_threshold is None
+
+
+def test_a_backend_that_is_not_there_says_so(monkeypatch):
+    import importlib.util
+
+    from delf_common.backends import load_backend
+    from delf_common.errors import DelfError
+
+    real = importlib.util.find_spec
+    absent = {"torch", "delf_ms"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in absent else real(name)
+    )
+    with pytest.raises(DelfError, match=r'pip install "\.\[torch\]"'):
+        load_backend("torch")
+    with pytest.raises(DelfError, match="not part of this version"):
+        load_backend("ms")
