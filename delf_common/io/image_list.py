@@ -44,7 +44,8 @@ def list_images(
         At least one entry; each picture once.
 
     Raises:
-        DelfError: an input does not exist, lies outside the root, or nothing is found.
+        DelfError: an input does not exist, lies outside the root, or nothing is found;
+            a list names only files that do not exist; a name is not Unicode.
     """
     paths = [path for name in inputs for path in _expand(Path(name), image_root)]
     if not paths:
@@ -57,6 +58,7 @@ def list_images(
             key = path.relative_to(root).as_posix()
         except ValueError:
             raise DelfError(f"{path} is not below the image root {root}") from None
+        refuse_undecodable(key)
         entries.setdefault(key, ImageEntry(key, path))
     return list(entries.values())
 
@@ -64,6 +66,16 @@ def list_images(
 def absolute(path: Path) -> Path:
     """Absolute path without "..", links kept as they are."""
     return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+
+
+def refuse_undecodable(key: str) -> None:
+    """Raise DelfError for a file name that is not UTF-8, which HDF5 cannot store."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise DelfError(
+            f"the file name {os.fsencode(key)!r} is not UTF-8; rename the file"
+        ) from None
 
 
 def _expand(path: Path, image_root: Path | None) -> list[Path]:
@@ -77,9 +89,22 @@ def _expand(path: Path, image_root: Path | None) -> list[Path]:
         raise DelfError(f"{path}: there is no such file or folder")
     if path.suffix.lower() != ".txt":
         return [path]
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
-    return [(image_root or path.parent) / name for name in names]
+    return _read_list(path, image_root or path.parent)
+
+
+def _read_list(path: Path, folder: Path) -> list[Path]:
+    """Pictures that a list names; one that is missing is left for the job to record."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DelfError(f"{path}: the list is not UTF-8 text ({error})") from None
+    pictures = [folder / line.strip() for line in lines if line.strip()]
+    if pictures and not any(map(os.path.exists, pictures)):
+        raise DelfError(
+            f"{path}: none of its {len(pictures)} pictures exists, such as "
+            f"{pictures[0]}; say where they are with --image_root"
+        )
+    return pictures
 
 
 def _is_hidden(relative: Path) -> bool:
@@ -88,10 +113,10 @@ def _is_hidden(relative: Path) -> bool:
 
 def _common_root(inputs: Sequence[str], paths: Sequence[Path]) -> Path:
     """Deepest folder above every input."""
-    tops = []
-    for name in inputs:
-        path = absolute(Path(name))
-        tops.append(path if path.is_dir() else path.parent)
-    if any(name.lower().endswith(".txt") for name in inputs):
-        tops += [absolute(path).parent for path in paths]
-    return Path(os.path.commonpath(tops))
+    given = [absolute(Path(name)) for name in inputs]
+    tops = [path if path.is_dir() else path.parent for path in given]
+    folders = {absolute(path).parent for path in paths}
+    root = Path(os.path.commonpath(tops))
+    if all(folder.is_relative_to(root) for folder in folders):
+        return root
+    return Path(os.path.commonpath(folders))  # a list of pictures that lie elsewhere
