@@ -22,6 +22,9 @@ class ExtractConfig:
         max_feature_num: most keypoints an image may have.
         score_threshold: lowest attention score a keypoint may have; "weights" takes the
             checkpoint's own, "none" has no limit.
+        border_cells: cells along each border of a feature map that are no keypoints,
+            because they see the network's padding more than the picture; "weights"
+            takes the checkpoint's own figure. Published DELF keeps all (0).
         iou_threshold: of two regions that overlap by more than this intersection over
             union only the better scored one stays; 1 keeps all, as published DELF does.
         keypoint_centres: "exact" is the true middle of a cell's region; "tf" is
@@ -39,6 +42,7 @@ class ExtractConfig:
     image_scales: tuple[float, ...] = DELF_SCALES
     max_feature_num: int = 1000
     score_threshold: float | Literal["weights", "none"] = "weights"
+    border_cells: int | Literal["weights"] = "weights"
     iou_threshold: float = 1.0
     keypoint_centres: Literal["exact", "tf"] = "exact"
     max_image_size: int | None = None

@@ -18,11 +18,11 @@ DECLARED = ReceptiveField(291, 32, 145)
 BLOCKS = FakeNetwork.receptive_field
 
 
-def select(maps, scales, size, config=None, threshold=None, field=BLOCKS):
+def select(maps, scales, size, config=None, threshold=None, field=BLOCKS, border=0):
     levels = [Level(s, round(size[0] * s), round(size[1] * s)) for s in scales]
     arrays = [np.asarray(m, np.float32) for m in maps]
     config = config or ExtractConfig()
-    return select_keypoints(arrays, levels, size, field, threshold, config)
+    return select_keypoints(arrays, levels, size, field, threshold, border, config)
 
 
 def test_convention_level_sides_round_half_to_even():
@@ -117,6 +117,15 @@ def test_overlapping_regions_are_suppressed_across_levels():
     ]
 
 
+def test_border_cells_are_no_keypoints_and_a_small_map_may_have_none():
+    full = np.arange(20.0).reshape(4, 5)
+    found = select([full], (1.0,), (32, 40), border=1)
+    assert sorted(found.cell.tolist()) == [6, 7, 8, 11, 12, 13]
+    np.testing.assert_array_equal(found.keypoints[0], [27.5, 19.5])  # row 2, column 3
+    assert select([np.ones((2, 9))], (1.0,), (16, 72), border=1).cell.shape == (0,)
+    assert select([np.ones((3, 1))], (1.0,), (24, 8), border=2).cell.shape == (0,)
+
+
 def test_an_attention_map_with_nan_is_an_error():
     with pytest.raises(DelfError, match="NaN"):
         select([[[np.nan]]], (1.0,), (8, 8))
@@ -172,6 +181,7 @@ def test_a_batch_gives_the_same_bits_as_single_images(noise):
         {"image_scales": (-1.0,)},
         {"iou_threshold": 1.5},
         {"pca_dim": 0},
+        {"border_cells": -1},
     ],
 )
 def test_settings_outside_their_range_are_named(settings_):

@@ -55,6 +55,12 @@ class Extractor:
         return None if chosen == "none" else float(chosen)
 
     @property
+    def border_cells(self) -> int:
+        """Width of the border without keypoints, in cells."""
+        chosen = self.config.border_cells
+        return self.network.info.border_cells if chosen == "weights" else chosen
+
+    @property
     def dimension(self) -> int:
         """Width D of a descriptor."""
         if self.pca is None:
@@ -66,6 +72,7 @@ class Extractor:
         settings = dataclasses.asdict(self.config)
         return settings | {
             "score_threshold": self.threshold,
+            "border_cells": self.border_cells,
             "pca_dim": self.dimension if self.pca is not None else None,
             "pca_sha256": fingerprint(self.pca),
             "attention": self.network.info.attention,
@@ -107,9 +114,14 @@ class Extractor:
     ) -> Features:
         """Select and describe the keypoints of one image of the batch."""
         attention = [level_maps.attention[index] for level_maps in maps]
-        field = self.network.receptive_field
         chosen = select_keypoints(
-            attention, levels, resized, field, self.threshold, self.config
+            attention,
+            levels,
+            resized,
+            self.network.receptive_field,
+            self.threshold,
+            self.border_cells,
+            self.config,
         )
         rows = gather_rows(index, maps, chosen, self.network.channels)
         dimension, whitening = self.config.pca_dim, self.config.use_whitening
@@ -193,5 +205,7 @@ def check_config(config: ExtractConfig) -> None:
             raise UsageError(f"--{name} {value}: must be above 0")
     if not config.image_scales or min(config.image_scales) <= 0:
         raise UsageError(f"--image_scales {config.image_scales}: must be above 0")
+    if config.border_cells != "weights" and config.border_cells < 0:
+        raise UsageError(f"--border_cells {config.border_cells}: must not be below 0")
     if not 0 <= config.iou_threshold <= 1:
         raise UsageError(f"--iou_threshold {config.iou_threshold}: must be in 0 to 1")

@@ -41,6 +41,7 @@ def select_keypoints(
     image_size: tuple[int, int],
     field: ReceptiveField,
     threshold: float | None,
+    border: int,
     config: ExtractConfig,
 ) -> Selection:
     """Choose the keypoints of one image.
@@ -54,6 +55,7 @@ def select_keypoints(
         image_size: (height, width) of the image the pyramid was made of.
         field: of the network.
         threshold: lowest score kept (it may be equal), None for no limit.
+        border: cells along each border of a map that are left out.
         config: how many, which overlap, which centres.
 
     Raises:
@@ -63,7 +65,7 @@ def select_keypoints(
         nothing = np.zeros(0, np.float32)
         no_rows = np.zeros(0, np.intp)
         return Selection(no_rows, no_rows, nothing.reshape(0, 2), nothing, nothing)
-    parts = [_candidates(i, a, threshold) for i, a in enumerate(attention)]
+    parts = [_candidates(i, a, threshold, border) for i, a in enumerate(attention)]
     level, cell, scores = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
@@ -90,16 +92,20 @@ Candidates = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
 
 
 def _candidates(
-    index: int, attention: NDArray[np.float32], threshold: float | None
+    index: int, attention: NDArray[np.float32], threshold: float | None, border: int
 ) -> Candidates:
-    """Level, cell and score of the cells that reach the threshold."""
+    """Level, cell and score of the inner cells that reach the threshold."""
     scores = attention.ravel()
     if not np.isfinite(scores).all():
         raise DelfError(
             f"the attention map of level {index} holds NaN or infinity; the weights "
             f"are broken or overflow in this precision: check them with --device cpu"
         )
-    cells = np.flatnonzero(scores >= (-np.inf if threshold is None else threshold))
+    inner = np.zeros(attention.shape, bool)
+    height, width = attention.shape
+    inner[border : max(height - border, 0), border : max(width - border, 0)] = True
+    good = scores >= (-np.inf if threshold is None else threshold)
+    cells = np.flatnonzero(good & inner.ravel())
     return np.full(len(cells), index, np.intp), cells, scores[cells]
 
 
