@@ -10,6 +10,7 @@ without datasets and the attribute ``error``, which hloc's readers pass over.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,7 @@ from delf_common.errors import DelfError
 from delf_common.features import Features
 
 FORMAT = "delf-features 1"
+LONGEST_ERROR = 1000  # characters; an attribute has no room for more than 64 KiB
 DATASETS = ("keypoints", "descriptors", "scores", "scales", "image_size")
 
 
@@ -42,14 +44,14 @@ class FeatureReader:
             raise DelfError(f"{path}: there is no such feature file") from None
         except OSError as error:
             raise DelfError(f"{path} is not HDF5, or damaged ({error})") from None
-        found = self._file.attrs.get("format")
-        if found != FORMAT:
-            self._file.close()
-            raise DelfError(f"{path} has format {found!r}, not {FORMAT!r}")
-        self.info: dict[str, Any] = json.loads(self._file.attrs["info"])
-        self._names: list[str] = []
+        self._names: set[str] = set()
         self._errors: dict[str, str] = {}
-        self._file.visititems(self._note)
+        try:
+            self.info = self._read_info()
+            self._file.visititems(self._note)
+        except DelfError:
+            self._file.close()
+            raise
 
     def __enter__(self) -> FeatureReader:
         """Return itself; the file closes at the end of the block."""
@@ -64,11 +66,24 @@ class FeatureReader:
         """Close the file."""
         self._file.close()
 
+    def _read_info(self) -> dict[str, Any]:
+        """Read the file's attributes: weights, settings, descriptor type."""
+        found = self._file.attrs.get("format")
+        if found != FORMAT:
+            raise DelfError(f"{self.path} has format {found!r}, not {FORMAT!r}")
+        try:
+            return dict(json.loads(self._file.attrs["info"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise DelfError(
+                f"{self.path}: its attributes are damaged ({error})"
+            ) from None
+
     def _note(self, name: str, item: Any) -> None:
         """Collect images with features, and those with an error."""
-        if isinstance(item, h5py.Dataset) and name.endswith("/keypoints"):
-            self._names.append(name.removesuffix("/keypoints"))
-        if "error" in item.attrs:
+        if isinstance(item, h5py.Dataset):
+            if name.endswith("/keypoints"):
+                self._names.add(name.removesuffix("/keypoints"))
+        elif "error" in item.attrs:
             self._errors[name] = str(item.attrs["error"])
 
     @property
@@ -95,7 +110,7 @@ class FeatureReader:
         Raises:
             DelfError: the file has no features of this image, or they are damaged.
         """
-        if name not in self._file or "keypoints" not in self._file[name]:
+        if name not in self._names:
             why = self._errors.get(name, "see delf extract")
             raise DelfError(f"{self.path} has no features of {name!r}: {why}")
         group = self._file[name]
@@ -128,22 +143,46 @@ def add_features(file: h5py.File, name: str, features: Features, dtype: str) -> 
 
 
 def add_error(file: h5py.File, name: str, error: str) -> None:
-    """Write why a picture has no features."""
-    make_group(file, name).attrs["error"] = error
+    """Write why a picture has no features, in characters that HDF5 can hold."""
+    text = error.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    make_group(file, name).attrs["error"] = text[:LONGEST_ERROR]
 
 
 def make_group(file: h5py.File, name: str) -> h5py.Group:
-    """Make the group of an image.
+    """Make the group of an image, which may also be a folder of others.
 
     Raises:
-        DelfError: a name is also a folder of another, or is that of a dataset.
+        DelfError: the name cannot be stored (see `refuse_names`), or is there already.
     """
-    if name in file or name.rpartition("/")[2] in DATASETS:
-        raise DelfError(
-            f"{name!r} cannot be stored: it is also a folder of another picture, or the "
-            f"name of a dataset; rename the file"
-        )
+    refuse_names([name])
     try:
-        return file.create_group(name)
-    except ValueError as error:
-        raise DelfError(f"{name!r} cannot be stored ({error})") from None
+        group = file.require_group(name)
+    except (ValueError, TypeError):
+        raise DelfError(f"{name!r} cannot be stored: a dataset has its name") from None
+    if "error" in group.attrs or any(own in group for own in DATASETS):
+        raise DelfError(
+            f"{name!r} cannot be stored: it is there twice, or has a folder with a "
+            f"dataset's name"
+        )
+    return group
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """Refuse names of pictures that one file cannot hold, or not beside each other.
+
+    "a" and "a/b" go together. "keypoints" does not go at all, and "a/keypoints/b" not
+    beside "a", where a's dataset has that name; so with the other datasets.
+
+    Raises:
+        DelfError: names the picture.
+    """
+    known = set(names)
+    for name in sorted(known):
+        parts = name.split("/")
+        for i, part in enumerate(parts):
+            last = i == len(parts) - 1
+            if part in DATASETS and (last or "/".join(parts[:i]) in known):
+                raise DelfError(
+                    f"{name!r} cannot be stored: {part} is the name of a dataset; "
+                    f"rename the picture or its folder"
+                )

@@ -75,16 +75,18 @@ class Journal:
 
     @staticmethod
     def recover(path: Path) -> set[str]:
-        """Names of the pictures in a journal; none for a torn or empty one."""
-        return {name for name, _ in locate(path)}
+        """Names of the pictures in a journal that have features, perhaps zero of them.
+
+        None for a torn or empty journal; broken pictures are to be tried again.
+        """
+        return {head["name"] for _, head in heads(path) if "error" not in head}
 
 
 def encode(name: str, entry: Entry) -> bytes:
     """Turn one picture's entry into a payload."""
     if isinstance(entry, str):
         return json.dumps({"name": name, "error": entry}).encode()
-    count, width = entry.descriptors.shape
-    shape = [count, width, *entry.image_size]
+    shape = [int(side) for side in (*entry.descriptors.shape, *entry.image_size)]
     head = json.dumps({"name": name, "shape": shape}).encode()
     arrays = (getattr(entry, array).astype("<f4").tobytes() for array in ARRAYS)
     return head + b"\n" + b"".join(arrays)
@@ -112,16 +114,17 @@ def decode(payload: bytes) -> tuple[str, Entry]:
 def records(path: Path) -> Iterator[tuple[int, bytes]]:
     """Offset and payload of every whole record, the header first."""
     with path.open("rb") as file:
-        while True:
-            offset = file.tell()
-            prefix = file.read(PREFIX.size)
-            if len(prefix) < PREFIX.size:
+        size, offset = path.stat().st_size, 0
+        while offset + PREFIX.size <= size:
+            length, checksum = PREFIX.unpack(file.read(PREFIX.size))
+            end = offset + PREFIX.size + length
+            if not length or end > size:
                 return
-            length, checksum = PREFIX.unpack(prefix)
             payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != checksum:
+            if zlib.crc32(payload) != checksum:
                 return
             yield offset, payload
+            offset = end
 
 
 def _ends(path: Path) -> Iterator[int]:
@@ -137,11 +140,16 @@ def read_header(path: Path) -> tuple[dict[str, Any] | None, int]:
     return None, 0
 
 
-def locate(path: Path) -> Iterator[tuple[str, int]]:
-    """Name and offset of every picture's record."""
+def heads(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Offset and JSON line of every picture's record."""
     for number, (offset, payload) in enumerate(records(path)):
         if number:
-            yield json.loads(payload.partition(b"\n")[0])["name"], offset
+            yield offset, json.loads(payload.partition(b"\n")[0])
+
+
+def locate(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and offset of every picture's record."""
+    return ((head["name"], offset) for offset, head in heads(path))
 
 
 def refuse_other_header(
