@@ -26,7 +26,8 @@ def load_backend(name: str) -> Backend:
     framework, module = FRAMEWORKS[name], f"delf_{name}"
     if importlib.util.find_spec(module) is None:
         raise DelfError(
-            f"--backend {name}: {module} is not part of this version; use --backend torch"
+            f"--backend {name}: {module} is not part of this version; "
+            f"use --backend torch"
         )
     if importlib.util.find_spec(framework) is None:
         raise DelfError(

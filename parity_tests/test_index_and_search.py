@@ -156,5 +156,5 @@ def test_other_files_are_refused_with_advice(tmp_path):
 
 
 def test_an_unknown_image_is_named(index):
-    with pytest.raises(DelfError, match="nowhere.jpg"):
+    with pytest.raises(DelfError, match=r"nowhere\.jpg"):
         index.features("nowhere.jpg")

@@ -70,7 +70,7 @@ def run(options: Namespace) -> None:
     if options.output:
         from delf_common.matching.drawing import draw_match, save_picture
 
-        picture = draw_match(*images, *features, result)
+        picture = draw_match(images[0], images[1], features[0], features[1], result)
         save_picture(Path(options.output), picture)
     report(options, (first, second), features, result)
 

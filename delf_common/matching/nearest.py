@@ -107,4 +107,5 @@ def _nearest(
 
 def cosines_to_distances(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
     """Euclidean distance of unit vectors: d^2 = 2 - 2 cos, rounding clipped at 0."""
-    return np.sqrt(np.maximum(2 - 2 * cosines, np.float32(0)))
+    distances: NDArray[np.float32] = np.sqrt(np.maximum(2 - 2 * cosines, np.float32(0)))
+    return distances

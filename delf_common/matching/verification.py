@@ -15,7 +15,7 @@ from delf_common.errors import UsageError
 
 SAMPLES = {"similarity": 2, "affine": 3, "homography": 4}
 CONFIDENCE = 0.999  # of having drawn a clean sample; MAGSAC stops there
-LOCAL_ITERATIONS = 10
+LOCAL_ITERATIONS = 3
 LOCAL_SAMPLE = 14
 LEAST_DETERMINANT = 1e-4  # a transformation that squeezes areas below this is no view
 
@@ -48,7 +48,7 @@ def verify(
     """Fit a transformation to matched keypoints, robustly, and list who agrees.
 
     The inliers are those of the returned model, whatever the method kept on its way: a
-    residual in image 1 below the threshold. The result depends on the arguments alone;
+    residual in image 1 below the threshold; NaN and infinity never are. The result depends on the arguments alone;
     no global random state is read or changed.
 
     Args:
@@ -70,12 +70,13 @@ def verify(
             f"{config.max_trials} must be above 0"
         )
     nothing = Verification(None, np.zeros(len(keypoints0), bool))
-    if len(keypoints0) < SAMPLES[config.model]:
-        return nothing
     points0 = np.ascontiguousarray(keypoints0, np.float64)
     points1 = np.ascontiguousarray(keypoints1, np.float64)
+    finite = np.isfinite(points0).all(axis=1) & np.isfinite(points1).all(axis=1)
+    if finite.sum() < SAMPLES[config.model]:
+        return nothing
     fit = _fit_ransac if config.method == "ransac" else _fit_magsac
-    model = fit(points0, points1, config)
+    model = fit(points0[finite], points1[finite], config)
     if model is None or not is_plausible(model):
         return nothing
     inliers = residuals(model, points0, points1) < config.residual_threshold
