@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import glob
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,15 +15,21 @@ from tqdm import tqdm
 from delf_common import __version__
 from delf_common.backends import load_backend
 from delf_common.config import ExtractConfig, JobConfig
-from delf_common.errors import DelfError, ImageError, UsageError
+from delf_common.errors import ImageError, UsageError
 from delf_common.extraction.batches import Decoded, decode_ahead, group_by_shape
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.processes import run_in_processes
+from delf_common.extraction.resuming import (
+    find_earlier,
+    find_journals,
+    journal_path,
+    prepare_journals,
+)
 from delf_common.io.atomic import refuse_existing
-from delf_common.io.feature_file import FeatureReader
+from delf_common.io.feature_file import FeatureReader, refuse_names
 from delf_common.io.image_list import ImageEntry
 from delf_common.io.journal import Journal
-from delf_common.io.merging import write_feature_file
+from delf_common.io.merging import ADDS, refuse_mixture, write_feature_file
 from delf_common.weights.metadata import Pca
 
 Progress = Callable[[int], Any]
@@ -59,7 +64,14 @@ class ExtractionJob:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What a job did: names of new pictures, of earlier ones, and errors by name."""
+    """What a job did.
+
+    Args:
+        new: pictures of this run, those that could not be read among them.
+        before: pictures that an earlier run had extracted.
+        errors: why pictures could not be read, by name, earlier ones among them.
+        seconds: duration of this run.
+    """
 
     new: int
     before: int
@@ -68,67 +80,59 @@ class JobSummary:
 
     def describe(self, output: Path) -> str:
         """Say it in a line, and a line for each broken picture."""
-        done = f"{output}: {self.new} images in {self.seconds:.1f} s"
-        earlier = f", {self.before} were there before" if self.before else ""
+        done = f"{output}: {count_images(self.new)} in {self.seconds:.1f} s"
+        earlier = f", {self.before} already done before" if self.before else ""
         broken = f", {len(self.errors)} could not be read" if self.errors else ""
         lines = [f"  {error}" for error in self.errors.values()]
         return "\n".join([done + earlier + broken, *lines])
+
+
+def count_images(number: int) -> str:
+    """Return "1 image", "2 images"."""
+    return f"{number} image" + "s" * (number != 1)
 
 
 def run_job(job: ExtractionJob) -> JobSummary:
     """Extract every picture and write the feature file, in input order.
 
     A killed job leaves its journals beside the output and continues with ``resume``; it
-    loses at most the pictures in hand.
+    loses at most the pictures in hand. Pictures that could not be read are tried again.
+    Several devices start processes that import the calling script: call this under
+    ``if __name__ == "__main__":`` there.
 
     Raises:
         DelfError: the output or a journal exists and neither ``resume`` nor
-            ``overwrite`` is set; resuming with other settings; a process died.
+            ``overwrite`` is set; resuming with other settings; a process died; a
+            picture's name cannot be stored.
         ImageError: a broken picture, if ``strict``.
     """
     started = time.monotonic()
     check_job(job)
-    refuse_existing(job.output, overwrite=job.job.overwrite, resume=job.job.resume)
-    earlier = job.output if job.job.resume and job.output.exists() else None
-    done = prepare_journals(job)
-    before = set(done)
+    done = prepare_journals(job.output, job.job)
+    earlier = find_earlier(job.output, job.job)
     if earlier is not None:
         with FeatureReader(earlier) as reader:
-            before.update(reader.names(), reader.errors())
-    waiting = [entry for entry in job.entries if entry.key not in before]
-    bar = tqdm(
-        total=len(job.entries),
-        initial=len(job.entries) - len(waiting),
-        desc="extract",
-        unit="image",
-        disable=None,
-    )
-    with bar:
-        parts = [waiting[i :: len(job.devices)] for i in range(len(job.devices))]
-        paths = [journal_path(job.output, i) for i in range(len(job.devices))]
-        work = list(zip([job] * len(parts), parts, job.devices, paths, strict=True))
-        if len(work) == 1:
-            extract_part(*work[0], bar.update)
-        else:
-            run_in_processes(extract_part, work, bar.update)
+            done.update(reader.names())
+    order = [entry.key for entry in job.entries]
+    refuse_names([*done, *order])
+    waiting = [entry for entry in job.entries if entry.key not in done]
+    run_parts(job, waiting, earlier)
+    journals = find_journals(job.output)
     errors = write_feature_file(
-        job.output,
-        [entry.key for entry in job.entries],
-        find_journals(job.output),
-        dtype=job.dtype,
-        earlier=earlier,
+        job.output, order, journals, dtype=job.dtype, earlier=earlier
     )
-    for path in find_journals(job.output):
+    for path in journals:
         path.unlink()
     seconds = time.monotonic() - started
-    return JobSummary(len(waiting), len(before), errors, seconds)
+    return JobSummary(len(waiting), len(done), errors, seconds)
 
 
 def check_job(job: ExtractionJob) -> None:
-    """Refuse settings that cannot run.
+    """Refuse settings that cannot run, and an output that is already there.
 
     Raises:
         UsageError: names the setting, its value and its range.
+        DelfError: the output exists, and the call does not say what to do with it.
     """
     if job.job.batch_size < 1:
         raise UsageError(f"--batch_size {job.job.batch_size}: must be above 0")
@@ -136,38 +140,29 @@ def check_job(job: ExtractionJob) -> None:
         raise UsageError(f"--workers {job.job.workers}: must not be below 0")
     if job.job.resume and job.job.overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
+    if job.output.is_dir():
+        raise UsageError(f"--output {job.output} is a folder; name a file")
+    refuse_existing(job.output, overwrite=job.job.overwrite, resume=job.job.resume)
 
 
-def journal_path(output: Path, part: int) -> Path:
-    """Journal of one device's process."""
-    return output.with_name(f"{output.name}.journal.{part}")
-
-
-def find_journals(output: Path) -> list[Path]:
-    """Journals that lie beside an output, of this run or an earlier one."""
-    return sorted(output.parent.glob(f"{glob.escape(output.name)}.journal.*"))
-
-
-def prepare_journals(job: ExtractionJob) -> set[str]:
-    """Read what an interrupted run left, or remove it.
-
-    Returns:
-        Names of the pictures that are done.
-
-    Raises:
-        DelfError: there are journals, and the call does not say what to do with them.
-    """
-    left = find_journals(job.output)
-    if left and not (job.job.resume or job.job.overwrite):
-        raise DelfError(
-            f"{left[0]} was left by an interrupted run: continue it with --resume, or "
-            f"begin again with --overwrite"
-        )
-    if job.job.overwrite:
-        for path in left:
-            path.unlink()
-        return set()
-    return {name for path in left for name in Journal.recover(path)}
+def run_parts(
+    job: ExtractionJob, waiting: Sequence[ImageEntry], earlier: Path | None
+) -> None:
+    """Share the pictures out among the devices, and wait for all of them."""
+    count = max(1, min(len(job.devices), len(waiting)))
+    work = [
+        (job, waiting[i::count], job.devices[i], journal_path(job.output, i), earlier)
+        for i in range(count)
+    ]
+    total = len(job.entries)
+    first = total - len(waiting)
+    with tqdm(
+        total=total, initial=first, desc="extract", unit="image", disable=None
+    ) as bar:
+        if len(job.devices) == 1:
+            extract_part(*work[0], bar.update)
+        else:
+            run_in_processes(extract_part, work, bar.update)
 
 
 def extract_part(
@@ -175,15 +170,23 @@ def extract_part(
     entries: Sequence[ImageEntry],
     device: str,
     path: Path,
+    earlier: Path | None,
     progress: Progress,
 ) -> None:
-    """Extract some of the pictures on one device into one journal."""
+    """Extract some of the pictures on one device into one journal.
+
+    Raises:
+        DelfError: a journal or the earlier file was made with other settings.
+        ImageError: a broken picture, if ``strict``.
+    """
     network = load_backend(job.backend).load_network(job.weights, device)
     extractor = Extractor(network, job.config, job.pca)
+    header = describe_run(job, extractor) | {ADDS: earlier is not None}
+    refuse_mixture(find_journals(job.output), earlier, header, job.dtype)
     batch_size, limit = job.job.batch_size, job.config.max_image_pixels
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = decode_ahead(entries, limit, job.job.workers, ahead=2 * batch_size + 2)
-    with Journal(path, describe_run(job, extractor)) as journal:
+    with Journal(path, header) as journal:
         for batch in group_by_shape(pictures, batch_size):
             record(journal, extractor, batch, strict=job.job.strict)
             progress(len(batch))

@@ -21,15 +21,16 @@ def run_in_processes(
 ) -> None:
     """Call ``work(*arguments[i], progress)`` in a process of its own for each i.
 
-    Processes start fresh (spawn), so that no framework's state is forked. The CPU's
-    threads are shared out among them.
+    Processes start fresh (spawn), so that no framework's state is forked. Each keeps
+    the number of threads that a single process would have: on a CPU the last bits of a
+    convolution depend on it, and the result must not depend on how many work.
 
     Raises:
-        DelfError: one of them failed (its message), or died; the others are stopped.
+        DelfError: one of them failed (its own error), or died; the others are stopped.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    with shared_threads(len(arguments)):
+    with sleeping_threads():
         processes = [
             context.Process(target=_run, args=(work, items, messages), daemon=True)
             for items in arguments
@@ -41,7 +42,7 @@ def run_in_processes(
         while unfinished:
             kind, value = _next(messages, processes)
             if kind == "failed":
-                raise DelfError(value)
+                raise value
             if kind == "progress":
                 progress(value)
             unfinished -= kind == "finished"
@@ -71,21 +72,24 @@ def _run(work: Work, items: tuple[Any, ...], messages: Any) -> None:
     try:
         work(*items, lambda count: messages.put(("progress", count)))
         messages.put(("finished", None))
-    except (DelfError, OSError) as error:
-        messages.put(("failed", str(error)))
+    except DelfError as error:
+        messages.put(("failed", error))
+    except OSError as error:
+        messages.put(("failed", DelfError(str(error))))
 
 
 @contextmanager
-def shared_threads(processes: int) -> Iterator[None]:
-    """Set the threads that new processes may use, and restore the setting."""
-    name = "OMP_NUM_THREADS"
+def sleeping_threads() -> Iterator[None]:
+    """Let the idle threads of new processes sleep, and restore the setting.
+
+    Several processes have more threads than the machine has processors, and a waiting
+    thread that spins takes the processor of one that works.
+    """
+    name = "OMP_WAIT_POLICY"
     before = os.environ.get(name)
-    available = int(before) if before and before.isdigit() else os.cpu_count() or 1
-    os.environ[name] = str(max(1, available // processes))
+    os.environ.setdefault(name, "PASSIVE")
     try:
         yield
     finally:
         if before is None:
             del os.environ[name]
-        else:
-            os.environ[name] = before

@@ -27,6 +27,8 @@ from delf_common.io.journal import (
     refuse_other_header,
 )
 
+ADDS = "adds_to_earlier_file"  # in a journal's header; an --overwrite does not
+
 
 class EarlierFile:
     """A finished feature file to take over images from, or nothing (path None)."""
@@ -50,15 +52,13 @@ class EarlierFile:
 
     def header(self) -> dict[str, Any]:
         """What made the numbers; {} for nothing."""
-        info = dict(self._reader.info) if self._reader is not None else {}
-        info.pop("descriptor_dtype", None)
-        return info
+        return dict(self._reader.info) if self._reader is not None else {}
 
     def names(self) -> list[str]:
         """Images with features or an error."""
         if self._reader is None:
             return []
-        return [*self._reader.names(), *self._reader.errors()]
+        return sorted([*self._reader.names(), *self._reader.errors()])
 
     def read(self, name: str) -> Entry:
         """Features or error of an image.
@@ -86,8 +86,8 @@ def write_feature_file(
 
     Args:
         output: the HDF5 file.
-        order: names of all pictures; those of ``earlier`` that are not among them come
-            first.
+        order: names of the pictures; those of ``earlier`` that are not among them come
+            first, sorted.
         journals: of one or several processes, all with the same header.
         dtype: of the stored descriptors, "float16" or "float32".
         earlier: a finished feature file whose images are taken over.
@@ -99,16 +99,15 @@ def write_feature_file(
         DelfError: journals or the earlier file were made with different settings, or a
             picture is nowhere.
     """
-    headers = [header for header, _ in map(read_header, journals) if header is not None]
+    header = common_header(journals)
     with EarlierFile(earlier) as before:
-        header = headers[0] if headers else before.header()
-        for path, other in zip(journals, headers, strict=False):
-            refuse_other_header(path, header, other)
-        if earlier is not None:
-            refuse_other_header(earlier, before.header(), header)
-        where = {n: (p, offset) for p in journals for n, offset in locate(p)}
-        names = list(dict.fromkeys([*before.names(), *order]))
+        header = header or before.header()
+        refuse_mixture(journals, earlier, header, dtype)
         info = {**header, "descriptor_dtype": dtype}
+        info.pop(ADDS, None)
+        where = {n: (p, offset) for p in journals for n, offset in locate(p)}
+        new = set(order)
+        names = [*(n for n in before.names() if n not in new), *dict.fromkeys(order)]
         errors: dict[str, str] = {}
         with replacing(output) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
@@ -121,3 +120,38 @@ def write_feature_file(
                 else:
                     add_features(file, name, entry, dtype)
     return errors
+
+
+def common_header(journals: Sequence[Path]) -> dict[str, Any] | None:
+    """Header of the first journal that has one."""
+    for path in journals:
+        header, _ = read_header(path)
+        if header is not None:
+            return header
+    return None
+
+
+def refuse_mixture(
+    journals: Sequence[Path], earlier: Path | None, header: dict[str, Any], dtype: str
+) -> None:
+    """Refuse to put together what different settings made.
+
+    Args:
+        journals: those whose header is torn do no harm.
+        earlier: a finished feature file, or None.
+        header: what makes the numbers of this run.
+        dtype: of the descriptors to be stored; float16 is not to become float32.
+
+    Raises:
+        DelfError: names the file and what differs.
+    """
+    plain = json.loads(json.dumps(header))
+    for path in journals:
+        begun, _ = read_header(path)
+        if begun is not None:
+            refuse_other_header(path, begun, plain)
+    if earlier is None:
+        return
+    with FeatureReader(earlier) as reader:
+        plain.pop(ADDS, None)
+        refuse_other_header(earlier, reader.info, {**plain, "descriptor_dtype": dtype})
