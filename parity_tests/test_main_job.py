@@ -48,10 +48,10 @@ def test_the_demonstration_pictures_are_the_same_bytes_every_time(demo, tmp_path
 
 
 def test_inliers_of_a_match_agree_with_the_true_homography(demo, capsys):
-    found = run_json(
-        capsys, "match", demo / "coffee.jpg", demo / "coffee_1.jpg", *FAST
+    found = run_json(capsys, "match", demo / "coffee.jpg", demo / "coffee_1.jpg", *FAST)
+    truth = np.array(
+        json.loads((demo / "homographies.json").read_text())["coffee_1.jpg"]
     )
-    truth = np.array(json.loads((demo / "homographies.json").read_text())["coffee_1.jpg"])
     inliers = [m for m in found["matches"] if m["inlier"]]
     assert found["inliers"] == len(inliers) > 60
     there = transform(truth, np.array([m["keypoint0"] for m in inliers]))
@@ -94,7 +94,9 @@ def test_a_search_ranks_the_views_of_the_place_first(demo, places, place, capsys
     assert names[0] == f"{place}_2.jpg"
     assert {name[: len(place)] for name in names[: VIEWS + 1]} == {place}
     inliers = [row["inliers"] for row in found["results"]]
-    assert inliers == sorted(inliers, reverse=True) and inliers[VIEWS] > inliers[VIEWS + 1]
+    assert (
+        inliers == sorted(inliers, reverse=True) and inliers[VIEWS] > inliers[VIEWS + 1]
+    )
 
 
 def test_a_region_of_the_query_is_searched_for(demo, places, tmp_path, capsys):

