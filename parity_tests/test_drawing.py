@@ -62,6 +62,27 @@ def test_a_results_sheet_has_a_row_for_every_five(count):
     assert 15000 * (count + 0.9) < grey < 15000 * (count + 1)
 
 
+def test_a_narrow_pair_is_as_wide_as_its_title():
+    features, found = one_match(True)
+    narrow = np.full((300, 60, 3), 128, np.uint8)
+    drawn = draw_match(narrow, narrow, features, features, found)
+    strip = drawn[: drawing.STRIP].min(axis=(0, 2))
+    assert strip[: drawing.GAP - 2].min() == strip[-drawing.GAP + 2 :].min() == 255
+
+
+def test_a_panorama_does_not_make_a_huge_picture():
+    features, found = one_match(True)
+    wide = np.zeros((100, 9000, 3), np.uint8)
+    drawn = draw_match(wide, GREY, features, features, found)
+    assert drawn.shape[1] == drawing.WIDEST + drawing.GAP + 720
+
+
+@pytest.mark.parametrize("name", ["a\nb.jpg", "a\x00b.jpg", "\udc80.jpg", "x" * 300])
+def test_any_name_can_be_a_caption(name):
+    sheet = draw_results(GREY, None, [(GREY, name)])
+    assert sheet[240 + 8 :, 240 + 16 :].min() < 100  # there is ink below the tile
+
+
 def test_a_long_caption_keeps_its_ends_and_fits():
     text = shorten("1. " + "long_" * 40 + "name.jpg  77 inliers", 240)
     assert text.startswith("1. ") and text.endswith("inliers")

@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Putative matches equal a slow, obvious search; and the files they are kept in."""
+"""Putative matches equal a slow, obvious search."""
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delf_common.config import MatchConfig
-from delf_common.errors import DelfError
+from delf_common.errors import DelfError, UsageError
 from delf_common.features import Features
-from delf_common.io.matches_file import (
-    read_matches,
-    read_pairs,
-    write_matches,
-    write_pairs,
-)
 from delf_common.matching import nearest
 from delf_common.matching.matcher import match
 from delf_common.matching.nearest import match_descriptors
 
 
 def slow_matches(rows0, rows1, config):
-    """Walk over all pairs; the first of equal similarities wins, both ways."""
+    """Walk over all pairs; the first of equal similarities wins.
+
+    Mutual: nobody is nearer to the chosen one; of equally near ones that chose it the
+    first keeps it.
+    """
     cosines = rows0 @ rows1.T
     distances = np.sqrt(np.maximum(2 - 2 * cosines, 0))
-    found = []
+    found, taken = [], set()
     for i in range(len(rows0)):
         best = max(range(len(rows1)), key=lambda j: (cosines[i, j], -j), default=None)
         if best is None:
             continue
+        nearer = any(cosines[k, best] > cosines[i, best] for k in range(len(rows0)))
+        mutual = not nearer and best not in taken
+        if mutual:
+            taken.add(best)
         others = [distances[i, j] for j in range(len(rows1)) if j != best]
-        back = max(range(len(rows0)), key=lambda k: (cosines[k, best], -k))
         if (
             config.distance_threshold is not None
             and not distances[i, best] < config.distance_threshold
@@ -43,7 +43,7 @@ def slow_matches(rows0, rows1, config):
             and not distances[i, best] < config.ratio_threshold * min(others)
         ):
             continue
-        if config.mutual and back != i:
+        if config.mutual and not mutual:
             continue
         found.append((i, best))
     return found
@@ -77,14 +77,15 @@ def test_matches_equal_the_obvious_search(rows0, rows1, distance, ratio, mutual)
     assert [tuple(pair) for pair in found.pairs] == slow_matches(rows0, rows1, config)
 
 
-@pytest.mark.parametrize("block", [1, 7, 100])
+@pytest.mark.parametrize("block", [1, 7 * 40, 59 * 40])
 def test_blocks_do_not_change_the_matches(block, monkeypatch):
     rng = np.random.default_rng(0)
     rows = [rng.normal(size=(n, 16)).astype(np.float32) for n in (60, 40)]
     rows = [r / np.linalg.norm(r, axis=1, keepdims=True) for r in rows]
     config = MatchConfig(1.4, 0.98, True)
     whole = match_descriptors(*rows, config)
-    monkeypatch.setattr(nearest, "BLOCK_ROWS", block)
+    assert [tuple(pair) for pair in whole.pairs] == slow_matches(*rows, config)
+    monkeypatch.setattr(nearest, "BLOCK_CELLS", block)
     parts = match_descriptors(*rows, config)
     np.testing.assert_array_equal(parts.pairs, whole.pairs)
     np.testing.assert_allclose(parts.distances, whole.distances, atol=1e-6)
@@ -115,6 +116,49 @@ def test_no_descriptors_give_no_matches_and_other_widths_are_refused():
         match_descriptors(none, np.zeros((3, 5), np.float32))
 
 
+def test_a_mutual_match_uses_every_descriptor_once():
+    rng = np.random.default_rng(1)
+    rows = np.array(UNIT, np.float32)[rng.integers(0, len(UNIT), 50)]
+    found = match_descriptors(rows, rows[::-1].copy())
+    assert len(found) == len(np.unique(rows, axis=0))
+    assert len(set(found.pairs[:, 1].tolist())) == len(found)
+
+
+def test_the_ratio_test_passes_where_there_is_one_candidate_only():
+    row, other = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
+    config = MatchConfig(None, 0.5, False)
+    assert len(match_descriptors(row, other, config)) == 1
+    assert len(match_descriptors(row, np.repeat(other, 2, axis=0), config)) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (5, 1, 3), (3, 3, 0)])
+def test_the_smallest_shapes_work(shape):
+    count0, count1, width = shape
+    ones0, ones1 = np.ones((count0, width)), np.ones((count1, width))
+    scale = np.float32(max(width, 1) ** 0.5)
+    found = match_descriptors(
+        ones0.astype(np.float32) / scale,
+        ones1.astype(np.float32) / scale,
+        MatchConfig(None, None, False),
+    )
+    assert found.pairs.tolist() == [[i, 0] for i in range(count0)]
+    assert found.pairs.dtype == np.intp and found.distances.dtype == np.float32
+
+
+def test_what_cannot_be_compared_is_refused():
+    good, bad = np.ones((2, 1), np.float32), np.array([[np.nan]], np.float32)
+    with pytest.raises(DelfError, match="NaN"):
+        match_descriptors(good, bad)
+    with pytest.raises(DelfError, match="NaN"):
+        match_descriptors(bad, good)
+    for config in (MatchConfig(distance_threshold=0), MatchConfig(float("nan"))):
+        with pytest.raises(UsageError, match="distance_threshold"):
+            match_descriptors(good, good, config)
+    for ratio in (0.0, 1.5):
+        with pytest.raises(UsageError, match="ratio_threshold"):
+            match_descriptors(good, good, MatchConfig(ratio_threshold=ratio))
+
+
 @pytest.fixture
 def pair():
     """Two images of which the second is the first, moved by 5 and 7 pixels."""
@@ -137,38 +181,3 @@ def test_two_images_match_and_the_model_is_the_motion(pair):
     )
     nothing = match(Features.empty(8, (9, 9)), pair[1])
     assert len(nothing.matches) == 0 and nothing.verification.model is None
-
-
-def test_a_matches_file_reads_back_and_by_the_rules_of_hloc(pair, tmp_path):
-    found, path = match(*pair), tmp_path / "matches.h5"
-    nothing = match(Features.empty(8, (9, 9)), pair[1])
-    names = ("query/a b.jpg", "db/ü.jpg")
-    write_matches(path, [(names, 30, found), (("x", "y"), 0, nothing)])
-    with h5py.File(path) as file:  # hloc: "/" within a name becomes "-"
-        matches0 = file["query-a b.jpg"]["db-ü.jpg"]["matches0"][()]
-        scores0 = file["query-a b.jpg/db-ü.jpg/matching_scores0"][()]
-    assert matches0.tolist() == list(range(30))[::-1]
-    np.testing.assert_allclose(scores0, 1, atol=1e-6)
-    back = read_matches(path, *names)
-    np.testing.assert_array_equal(back.matches.pairs, found.matches.pairs)
-    np.testing.assert_array_equal(back.verification.model, found.verification.model)
-    assert back.verification.num_inliers == 30
-    assert len(read_matches(path, "x", "y").matches) == 0
-    with pytest.raises(DelfError, match="no matches of a and b"):
-        read_matches(path, "a", "b")
-    with pytest.raises(DelfError, match="twice"):
-        write_matches(path, [(names, 30, found), (names, 30, found)])
-
-
-def test_pairs_are_two_names_a_line(tmp_path):
-    path = tmp_path / "pairs.txt"
-    write_pairs(path, [("a.jpg", "b/c.jpg"), ("d", "e")])
-    assert path.read_text() == "a.jpg b/c.jpg\nd e\n"
-    assert read_pairs(path) == [("a.jpg", "b/c.jpg"), ("d", "e")]
-    path.write_text("a b\n\na b c\n")
-    with pytest.raises(DelfError, match="line 3: 3 names"):
-        read_pairs(path)
-    with pytest.raises(DelfError, match="white space"):
-        write_pairs(path, [("a b", "c")])
-    with pytest.raises(DelfError, match="missing"):
-        read_pairs(tmp_path / "missing.txt")

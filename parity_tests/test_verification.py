@@ -2,6 +2,7 @@
 """Verification finds planted transformations, and survives everything else."""
 
 import threading
+import warnings
 
 import cv2
 import numpy as np
@@ -126,11 +127,56 @@ def test_degenerate_points_give_no_model_that_squeezes_them(method, model, kind)
     config = VerifyConfig(model=model, method=method, max_trials=50)
     found = verify(points.astype(np.float32), seen.astype(np.float32), config)
     assert found.inliers.shape == (20,) and found.inliers.dtype == bool
-    if found.model is None:
-        assert not found.inliers.any()
-    else:  # points on a line fit many a view; only a sound one may come back
-        assert kind == "on a line" and np.isfinite(found.model).all()
-        assert abs(np.linalg.det(found.model[:2, :2])) > 1e-4
+    if (model, kind) == ("similarity", "on a line"):  # two places fix a similarity
+        assert found.num_inliers == 20 and np.isfinite(found.model).all()
+    else:
+        assert found.model is None and not found.inliers.any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", ["affine", "homography"])
+def test_many_matches_of_two_keypoints_are_no_agreement(method, model):
+    points = np.repeat([[10, 20], [300, 200]], 15, axis=0).astype(np.float32)
+    config = VerifyConfig(model=model, method=method, max_trials=50)
+    assert verify(points, points + 4, config).num_inliers == 0
+
+
+def test_finding_nothing_warns_of_nothing():
+    line = np.column_stack([np.arange(20), 2 * np.arange(20)]).astype(np.float32)
+    config = VerifyConfig("homography", "ransac", max_trials=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert verify(line, line + 3, config).num_inliers == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_matches_at_nan_are_never_inliers_and_do_not_spoil_the_others(method):
+    points, seen, true = planted("affine", share=0.6)
+    points[3], seen[5, 1] = np.nan, np.inf
+    found = verify(points, seen, VerifyConfig(method=method, residual_threshold=5))
+    assert not found.inliers[[3, 5]].any()
+    assert found.inliers.sum() >= 0.95 * true.sum()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_homography_whose_affine_part_is_flat_is_still_a_view(method):
+    view = np.array(
+        [[1, 0, 0], [0.001, 0, -300], [0, 0.002, 1]]
+    )  # flat, yet invertible
+    points = np.random.default_rng(0).uniform(50, 700, (60, 2))
+    mapped = np.column_stack([points, np.ones(60)]) @ view.T
+    seen = (mapped[:, :2] / mapped[:, 2:]).astype(np.float32)
+    config = VerifyConfig("homography", method, residual_threshold=2)
+    assert verify(points.astype(np.float32), seen, config).num_inliers >= 57
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_both_methods_agree_on_clean_matches(model):
+    points, seen, true = planted(model, share=0.8)
+    found = [verify(points, seen, VerifyConfig(model, method, 8)) for method in METHODS]
+    for each in found:
+        assert each.inliers[true].all()
+    assert (found[0].inliers != found[1].inliers).sum() <= 1
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -145,9 +191,18 @@ def test_fewer_matches_than_the_model_needs_give_an_empty_mask(method, model):
 
 def test_settings_outside_their_range_are_refused():
     points = np.zeros((5, 2), np.float32)
-    for config in (VerifyConfig(residual_threshold=0), VerifyConfig(max_trials=0)):
+    for config in (
+        VerifyConfig(residual_threshold=0),
+        VerifyConfig(residual_threshold=float("nan")),
+        VerifyConfig(max_trials=0),
+    ):
         with pytest.raises(UsageError, match="above 0"):
             verify(points, points, config)
+    for seed in (-1, 2**31):
+        with pytest.raises(UsageError, match="seed"):
+            verify(points, points, VerifyConfig(seed=seed))
+    with pytest.raises(ValueError, match="matched keypoints"):
+        verify(points, points[:3])
 
 
 def test_the_fast_method_recalls_at_least_what_the_reference_does():
@@ -169,5 +224,9 @@ def test_the_bench_reports_both_methods(monkeypatch):
     monkeypatch.setattr("delf_common.bench.verify.INLIER_RATIOS", (0.5,))
     result = run_verify_bench(pairs=1, repeats=2)
     assert result["all"]["delf MAGSAC"]["recall"] > 0.9
-    assert result["times_faster"] > 0
+    slow, fast = (result["all"][name]["milliseconds"] for name in result["all"])
+    assert result["times_faster"] == slow / fast > 0
+    assert result["times_faster_mean"] > 0
+    text = format_table(result)
+    assert "all, median" in text and "all, mean" in text
     assert "scikit-image RANSAC" in format_table(result)

@@ -12,7 +12,7 @@ import numpy as np
 from delf_common.errors import DelfError
 from delf_common.io.atomic import replacing, write_text
 from delf_common.matching.matcher import ImageMatch
-from delf_common.matching.nearest import Matches
+from delf_common.matching.nearest import Matches, cosines_to_distances
 from delf_common.matching.verification import Verification
 
 Pair = tuple[str, str]
@@ -33,7 +33,8 @@ def write_matches(
 
     Each pair's group has ``matches0`` (N0,) int32, the row of image 1 matched to each
     keypoint of image 0 or -1, and ``matching_scores0`` (N0,) float32, the cosine of the
-    descriptors or 0; and, beyond hloc, ``model`` (3, 3) where there is one.
+    descriptors or 0; and, beyond hloc, ``inliers0`` (N0,) bool, which of the matches
+    written agree with ``model`` (3, 3), present where there is one.
 
     Args:
         path: the HDF5 file.
@@ -56,33 +57,60 @@ def write_matches(
             matches0[pairs[:, 0]] = pairs[:, 1]
             scores0[pairs[:, 0]] = 1 - distances**2 / 2
             group = file.create_group(key)
+            inliers0 = np.zeros(count, bool)
+            inliers0[pairs[:, 0]] = found.verification.inliers[keep]
             group["matches0"], group["matching_scores0"] = matches0, scores0
+            group["inliers0"] = inliers0
             if found.verification.model is not None:
                 group["model"] = found.verification.model
 
 
 def read_matches(path: Path, name0: str, name1: str) -> ImageMatch:
-    """Read one pair; what was written counts as inliers where there is a model.
+    """Read one pair, stored in either order, as hloc does.
+
+    Rows come by rising row of image ``name0``. Of a pair stored the other way round the
+    model is the inverse, and the inliers are those judged in the image stored second.
+    A file of hloc's own has neither: no model, no inliers.
 
     Raises:
         DelfError: the file is missing or damaged, or has no such pair.
     """
     try:
         with h5py.File(path, "r") as file:
-            key = pair_key(name0, name1)
-            if key not in file:
-                raise DelfError(f"{path} has no matches of {name0} and {name1}")
-            group = file[key]
-            matches0 = group["matches0"][()]
-            scores0 = group["matching_scores0"][()].astype(np.float32)
-            model = group["model"][()] if "model" in group else None
+            if pair_key(name0, name1) in file:
+                return _read_group(file[pair_key(name0, name1)])
+            if pair_key(name1, name0) in file:
+                return _turn(_read_group(file[pair_key(name1, name0)]))
     except (OSError, KeyError) as error:
         raise DelfError(f"{path} is no matches file ({error})") from None
+    raise DelfError(f"{path} has no matches of {name0} and {name1}")
+
+
+def _read_group(group: h5py.Group) -> ImageMatch:
+    """Read the datasets of one pair."""
+    matches0 = group["matches0"][()]
     rows = np.flatnonzero(matches0 >= 0)
+    scores = group["matching_scores0"][()][rows].astype(np.float32)
     pairs = np.stack([rows, matches0[rows].astype(np.intp)], axis=1)
-    distances = np.sqrt(np.maximum(2 - 2 * scores0[rows], np.float32(0)))
-    inliers = np.full(len(rows), model is not None)
+    model = group["model"][()] if "model" in group else None
+    inliers = np.zeros(len(rows), bool)
+    if "inliers0" in group:
+        inliers = group["inliers0"][()][rows].astype(bool)
+    distances = cosines_to_distances(scores)
     return ImageMatch(Matches(pairs, distances), Verification(model, inliers))
+
+
+def _turn(found: ImageMatch) -> ImageMatch:
+    """Exchange the two images."""
+    order = np.argsort(found.matches.pairs[:, 1], kind="stable")
+    model = found.verification.model
+    return ImageMatch(
+        Matches(found.matches.pairs[order, ::-1], found.matches.distances[order]),
+        Verification(
+            None if model is None else np.linalg.inv(model),
+            found.verification.inliers[order],
+        ),
+    )
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:

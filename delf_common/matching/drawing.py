@@ -23,6 +23,7 @@ Region = tuple[float, float, float, float]
 Point = tuple[float, float]
 
 HEIGHT = 480  # of both photographs in a match picture
+WIDEST = 1600  # of a photograph in it: a longer panorama is shown lower
 GAP = 8
 STRIP = 34  # of the title
 TILE = 240  # side of a search result
@@ -45,7 +46,7 @@ def draw_match(
 
     Args:
         image0: (H, W, 3) uint8 RGB.
-        image1: likewise, of any size; both are shown at one height.
+        image1: likewise, of any size; both are shown at one height, if not too wide.
         features0: of image 0.
         features1: of image 1.
         result: of matching them; without inliers only the photographs are shown.
@@ -53,7 +54,7 @@ def draw_match(
     Returns:
         (H', W', 3) uint8 RGB, a title strip with the counts on top.
     """
-    left, right = to_height(image0, HEIGHT), to_height(image1, HEIGHT)
+    left, right = to_height(image0), to_height(image1)
     offset = left.width + GAP
     canvas = PillowImage.new("RGB", (offset + right.width, HEIGHT), BACKGROUND)
     canvas.paste(left, (0, 0))
@@ -66,7 +67,7 @@ def draw_match(
         start = place(features0, int(i), left.height / image0.shape[0], 0)
         end = place(features1, int(j), right.height / image1.shape[0], offset)
         colour = colour_of(features0.keypoints[i], features0.image_size)
-        draw.line([start, end], fill=(*colour, 110), width=OVERSAMPLING)
+        draw.line([start, end], fill=(*colour, 150), width=OVERSAMPLING)
         circle(draw, start, float(features0.scales[i]), colour)
         circle(draw, end, float(features1.scales[j]), colour)
     smooth = large.resize(canvas.size, PillowImage.Resampling.LANCZOS)
@@ -126,10 +127,11 @@ def save_picture(path: Path, image: Image) -> None:
         PillowImage.fromarray(image).save(temporary)
 
 
-def to_height(image: Image, height: int) -> PillowImage.Image:
-    """Scale a picture to a height."""
-    width = max(round(image.shape[1] * height / image.shape[0]), 1)
-    return PillowImage.fromarray(image).resize((width, height))
+def to_height(image: Image) -> PillowImage.Image:
+    """Scale a photograph to the height of a match picture, or to its largest width."""
+    scale = min(HEIGHT / image.shape[0], WIDEST / image.shape[1])
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    return PillowImage.fromarray(image).resize((max(size[0], 1), max(size[1], 1)))
 
 
 def place(features: Features, row: int, scale: float, offset: int) -> Point:
@@ -157,11 +159,11 @@ def circle(
 
 def add_title(picture: PillowImage.Image, title: str) -> Image:
     """Put a strip with a title on top."""
-    size = (picture.width, picture.height + STRIP)
-    titled = PillowImage.new("RGB", size, BACKGROUND)
-    titled.paste(picture, (0, STRIP))
+    width = max(picture.width, round(font(18).getlength(title)) + 2 * GAP)
+    titled = PillowImage.new("RGB", (width, picture.height + STRIP), BACKGROUND)
+    titled.paste(picture, ((width - picture.width) // 2, STRIP))
     draw = ImageDraw.Draw(titled)
-    draw.text((picture.width / 2, STRIP / 2), title, INK, font(18), anchor="mm")
+    draw.text((width / 2, STRIP / 2), title, INK, font(18), anchor="mm")
     return np.array(titled, np.uint8)
 
 
@@ -183,7 +185,8 @@ def put_tile(
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut the middle out of a text until it fits."""
+    """Cut the middle out of a text until it fits; names may hold line breaks."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     if font(13).getlength(text) <= width:
         return text
     for keep in range(len(text) - 1, 1, -1):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,10 @@ CONFIDENCE = 0.999  # of having drawn a clean sample; MAGSAC stops there
 LOCAL_ITERATIONS = 3
 LOCAL_SAMPLE = 14
 LEAST_DETERMINANT = 1e-4  # a transformation that squeezes areas below this is no view
+LEAST_SPREAD = (
+    1.0  # pixels: inliers closer to one line (or place) fix no transformation
+)
+LARGEST_SEED = 2**31 - 1  # of OpenCV
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ def verify(
     """Fit a transformation to matched keypoints, robustly, and list who agrees.
 
     The inliers are those of the returned model, whatever the method kept on its way: a
-    residual in image 1 below the threshold; NaN and infinity never are. The result depends on the arguments alone;
-    no global random state is read or changed.
+    residual in image 1 below the threshold; NaN and infinity never are. The result
+    depends on the arguments alone; no global random state is read or changed.
 
     Args:
         keypoints0: (K, 2) x, y in image 0.
@@ -57,32 +62,51 @@ def verify(
         config: model, method, threshold, seed.
 
     Returns:
-        No model and no inliers for fewer matches than the model needs, for points on a
-        line or in one place, or where nothing is found.
+        No model and no inliers for fewer matches than the model needs, for inliers on a
+        line (of a similarity: in one place), or where nothing is found.
 
     Raises:
+        ValueError: there are more keypoints of one image than of the other.
         UsageError: a setting is outside its range.
     """
     config = config or VerifyConfig()
-    if config.residual_threshold <= 0 or config.max_trials < 1:
+    _check(config)
+    points0 = np.ascontiguousarray(keypoints0, np.float64)
+    points1 = np.ascontiguousarray(keypoints1, np.float64)
+    if points0.shape != points1.shape or points0.shape[1:] != (2,):
+        shapes = f"{points0.shape} and {points1.shape}"
+        raise ValueError(f"matched keypoints must both be (K, 2), not {shapes}")
+    model = _fit(points0, points1, config)
+    if model is not None and is_plausible(model):
+        inliers = residuals(model, points0, points1) < config.residual_threshold
+        if is_determined(points0[inliers], config.model):
+            return Verification(model, inliers)
+    return Verification(None, np.zeros(len(points0), bool))
+
+
+def _check(config: VerifyConfig) -> None:
+    """Refuse settings that have no answer, NaN included."""
+    if not config.residual_threshold > 0 or config.max_trials < 1:
         raise UsageError(
             f"--residual_threshold {config.residual_threshold} and --max_trials "
             f"{config.max_trials} must be above 0"
         )
-    nothing = Verification(None, np.zeros(len(keypoints0), bool))
-    points0 = np.ascontiguousarray(keypoints0, np.float64)
-    points1 = np.ascontiguousarray(keypoints1, np.float64)
-    finite = np.isfinite(points0).all(axis=1) & np.isfinite(points1).all(axis=1)
-    if finite.sum() < SAMPLES[config.model]:
-        return nothing
-    fit = _fit_ransac if config.method == "ransac" else _fit_magsac
-    model = fit(points0[finite], points1[finite], config)
-    if model is None or not is_plausible(model):
-        return nothing
-    inliers = residuals(model, points0, points1) < config.residual_threshold
-    if inliers.sum() < SAMPLES[config.model]:
-        return nothing
-    return Verification(model, inliers)
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise UsageError(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED}")
+
+
+def _fit(
+    points0: NDArray[np.float64], points1: NDArray[np.float64], config: VerifyConfig
+) -> NDArray[np.float64] | None:
+    """Fit by the chosen method, without matches at NaN or infinity."""
+    finite = np.isfinite(points0 + points1).all(axis=1)
+    if not finite.all():
+        points0, points1 = points0[finite], points1[finite]
+    if len(points0) < SAMPLES[config.model]:
+        return None
+    if config.method == "ransac":
+        return _fit_ransac(points0, points1, config)
+    return _fit_magsac(points0, points1, config)
 
 
 def residuals(
@@ -91,16 +115,36 @@ def residuals(
     points1: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """(K,) distances in image 1, infinite for points mapped to the horizon."""
-    mapped = np.column_stack([points0, np.ones(len(points0))]) @ model.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distances = np.linalg.norm(mapped[:, :2] / mapped[:, 2:] - points1, axis=1)
-    return np.where(np.isfinite(distances), distances, np.inf)
+    x, y, depth = model[:, :2] @ points0.T + model[:, 2:]
+    with np.errstate(all="ignore"):
+        distances = np.hypot(x / depth - points1[:, 0], y / depth - points1[:, 1])
+    distances[~np.isfinite(distances)] = np.inf
+    return np.asarray(distances, np.float64)
 
 
 def is_plausible(model: NDArray[np.float64]) -> bool:
-    """Tell a transformation from one that squeezes the plane into a line or a point."""
+    """Tell a transformation from one that squeezes the plane into a line or a point.
+
+    The determinant of the (3, 3) matrix with 1 in its corner is the growth of areas at
+    (0, 0), for a homography too.
+    """
     finite = bool(np.isfinite(model).all())
-    return finite and abs(np.linalg.det(model[:2, :2])) > LEAST_DETERMINANT
+    return finite and abs(np.linalg.det(model)) > LEAST_DETERMINANT
+
+
+def is_determined(points0: NDArray[np.float64], model: str) -> bool:
+    """Tell whether inliers are enough, and wide enough, to fix a transformation.
+
+    A similarity needs two places; the others need points off one line. Repeated
+    matches of a few keypoints would otherwise count as agreement.
+    """
+    if len(points0) < SAMPLES[model]:
+        return False
+    centred = points0 - points0.mean(axis=0)
+    (xx, xy), (_, yy) = centred.T @ centred / len(points0)
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    variance = middle + half if model == "similarity" else middle - half
+    return bool(variance > LEAST_SPREAD**2)
 
 
 def _fit_magsac(
@@ -164,12 +208,14 @@ def _fit_ransac(
         "similarity": SimilarityTransform,
         "homography": ProjectiveTransform,
     }
-    model, _ = ransac(
-        (points0, points1),
-        classes[config.model],
-        min_samples=SAMPLES[config.model],
-        residual_threshold=config.residual_threshold,
-        max_trials=config.max_trials,
-        rng=config.seed,
-    )
+    with warnings.catch_warnings():  # it warns where nothing is found: that is a value
+        warnings.simplefilter("ignore")
+        model, _ = ransac(
+            (points0, points1),
+            classes[config.model],
+            min_samples=SAMPLES[config.model],
+            residual_threshold=config.residual_threshold,
+            max_trials=config.max_trials,
+            rng=config.seed,
+        )
     return None if model is None else np.asarray(model.params, np.float64)
