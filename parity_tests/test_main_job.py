@@ -182,3 +182,40 @@ def test_the_embedded_weights_say_how_they_score():
     info = load_checkpoint("delf-lite0").info
     assert info.attention == "feature_norm" and info.stage == "imagenet"
     assert info.provenance
+
+
+@pytest.fixture
+def classic(tmp_path):
+    """Oxford5k's text files for two of the places, with a query box each."""
+    folder = tmp_path / "gt"
+    folder.mkdir()
+    for place in ("coffee", "astronaut"):
+        lists = {
+            "query": f"oxc1_{place}_1 60.5 40.2 420.7 380.1",
+            "good": f"{place}_1\n{place}",
+            "ok": f"{place}_2",
+            "junk": f"{place}_3",
+        }
+        for name, text in lists.items():
+            (folder / f"{place}_1_{name}.txt").write_text(f"{text}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("protocol", "setups", "cropped"),
+    [("classic", ["all"], True), ("mindspore-zoo", ["easy", "medium", "hard"], False)],
+)
+def test_oxford_text_files_are_evaluated_by_both_protocols(
+    demo, places, classic, protocol, setups, cropped, capsys
+):
+    truth = ["evaluate", "--ground_truth", classic, "--index", places]
+    found = run_json(capsys, *truth, "--protocol", protocol, "--images", demo)
+    assert list(found["setups"]) == setups and found["query_cropped"] is cropped
+    for setup in found["setups"].values():
+        assert setup["queries_with_positives"] == 2 and setup["mAP"] > 0.9
+
+
+def test_a_cropped_query_needs_its_picture(places, classic, capsys):
+    call = ["evaluate", "--ground_truth", str(classic), "--index", str(places)]
+    assert main(call) == 2
+    assert "--images" in capsys.readouterr().err
