@@ -100,6 +100,26 @@ def test_settings_come_from_a_yaml_file_and_flags_override_it(tmp_path):
     assert config.max_feature_num == 200 and config.image_scales == (0.5, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--resume"], (True, False)),
+        (["--resume", "--strict"], (True, True)),
+        (["--resume", "false", "--strict", "true"], (False, True)),
+        (["--resume=true"], (True, False)),
+        ([], (False, False)),
+    ],
+)
+def test_a_bare_switch_is_true_and_may_have_a_value(arguments, expected):
+    from delf_common.cli.extract import parser
+    from delf_common.cli.parsing import build
+    from delf_common.config import JobConfig
+
+    call = ["--output", "f.h5", *arguments, "photos"]
+    options = build(JobConfig, parser().parse(call))
+    assert (options.resume, options.strict) == expected
+
+
 def test_none_switches_an_optional_setting_off():
     from delf_common.cli.match import parser
     from delf_common.cli.parsing import build

@@ -46,6 +46,7 @@ class CommandParser(ArgumentParser):
         )
         self._optional: set[str] = set()
         self._lists: set[str] = set()
+        self._switches: set[str] = set()
         self.add_argument(
             "--config",
             action=ActionConfigFile,
@@ -60,9 +61,11 @@ class CommandParser(ArgumentParser):
                 self._optional.add(f"--{name}")
             if getattr(hint, "__origin__", None) is tuple:
                 self._lists.add(f"--{name}")
+            if hint is bool:
+                self._switches.add(f"--{name}")
 
     def parse(self, arguments: Sequence[str]) -> Namespace:
-        """Parse; accept "none" for an absent value, and 1,2,3 for a list.
+        """Parse; also accept none, a bare switch, and 1,2,3 for a list.
 
         Raises:
             UsageError: a flag or a value is wrong; names the nearest flag.
@@ -80,7 +83,16 @@ class CommandParser(ArgumentParser):
                 pieces[i] = "null"
             if pieces[i - 1] in self._lists and not pieces[i].startswith("["):
                 pieces[i] = f"[{pieces[i]}]"
-        return pieces
+        return self._complete_switches(pieces)
+
+    def _complete_switches(self, pieces: list[str]) -> list[str]:
+        """Let ``--resume`` alone mean ``--resume true``."""
+        complete: list[str] = []
+        for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
+            complete.append(piece)
+            if piece in self._switches and following.lower() not in ("true", "false"):
+                complete.append("true")
+        return complete
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise with the message in one line, and the flag that was probably meant."""
