@@ -76,6 +76,34 @@ def test_the_same_matches_give_the_same_inliers_whatever_ran_before(method, mode
     np.testing.assert_array_equal(first.model, again.model)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", MODELS)
+def test_global_random_states_are_left_as_they_were(method, model):
+    def draw():
+        return cv2.randu(np.zeros((4, 4)), 0, 1), np.random.rand(4)  # noqa: NPY002
+
+    def start():
+        cv2.setRNGSeed(5)
+        np.random.seed(5)  # noqa: NPY002
+
+    start()
+    expected = draw()
+    start()
+    points, seen, _ = planted(model)
+    verify(points, seen, VerifyConfig(model=model, method=method, max_trials=50))
+    for ours, theirs in zip(draw(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_more_trials_than_allowed_are_not_made():
+    points, seen, _ = planted("affine", share=0.1)
+    few, many = (
+        verify(points, seen, VerifyConfig(max_trials=trials)).num_inliers
+        for trials in (1, 5000)
+    )
+    assert few < many / 2  # one sample of three is all true once in a thousand
+
+
 def test_threads_do_not_disturb_each_other():
     points, seen, _ = planted("affine", share=0.1)
     expected = verify(points, seen).inliers
