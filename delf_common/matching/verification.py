@@ -16,7 +16,7 @@ from delf_common.errors import UsageError
 
 SAMPLES = {"similarity": 2, "affine": 3, "homography": 4}
 CONFIDENCE = 0.999  # of having drawn a clean sample; MAGSAC stops there
-LOCAL_ITERATIONS = 3
+LOCAL_ITERATIONS = 5
 LOCAL_SAMPLE = 14
 LEAST_DETERMINANT = 1e-4  # a transformation that squeezes areas below this is no view
 LEAST_SPREAD = (
