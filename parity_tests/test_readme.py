@@ -34,7 +34,7 @@ def commands(text):
     lines = [line for block in blocks(text) for line in block.splitlines()]
     lines += re.findall(r"`(delf [^`]+)`", text)
     cut = (line.removesuffix("&&").strip() for line in lines)
-    return [line for line in cut if line.startswith("delf ")]
+    return [line for line in cut if line.startswith("delf ") and "--help" not in line]
 
 
 def figures(text):
