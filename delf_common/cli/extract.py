@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from delf_common.cli.network import add_network_options, load_pca
 from delf_common.cli.parsing import CommandParser, Namespace, NetworkOptions, build
 from delf_common.config import ExtractConfig, JobConfig
+
+if TYPE_CHECKING:
+    from delf_common.extraction.job import ExtractionJob
+    from delf_common.io.image_list import ImageEntry
 
 
 def parser() -> CommandParser:
@@ -54,14 +60,24 @@ def add_job_options(command: CommandParser) -> None:
 
 def run(options: Namespace) -> None:
     """Extract, and say what was done."""
-    from delf_common.extraction.job import ExtractionJob, run_job
+    from delf_common.extraction.job import run_job
     from delf_common.io.image_list import list_images
 
     root = Path(options.image_root) if options.image_root else None
+    job = make_job(options, list_images(options.images, root), Path(options.output))
+    print(run_job(job).describe(job.output))  # noqa: T201
+
+
+def make_job(
+    options: Namespace, entries: Sequence[ImageEntry], output: Path
+) -> ExtractionJob:
+    """Turn the options of `add_job_options` and of the network into a job."""
+    from delf_common.extraction.job import ExtractionJob
+
     network = build(NetworkOptions, options)
-    job = ExtractionJob(
-        entries=list_images(options.images, root),
-        output=Path(options.output),
+    return ExtractionJob(
+        entries=entries,
+        output=output,
         backend=network.backend,
         weights=network.weights,
         devices=tuple(network.device.split(",")),
@@ -70,4 +86,3 @@ def run(options: Namespace) -> None:
         pca=load_pca(options),
         dtype=options.descriptor_dtype,
     )
-    print(run_job(job).describe(job.output))  # noqa: T201

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from delf_common.cli.extract import add_inputs, add_job_options
-from delf_common.cli.network import add_network_options, load_pca
-from delf_common.cli.parsing import CommandParser, Namespace, NetworkOptions, build
-from delf_common.config import ExtractConfig, JobConfig
+from delf_common.cli.extract import add_inputs, add_job_options, make_job
+from delf_common.cli.network import add_network_options
+from delf_common.cli.parsing import CommandParser, Namespace
 
 
 def parser() -> CommandParser:
@@ -35,25 +35,13 @@ def parser() -> CommandParser:
 
 def run(options: Namespace) -> None:
     """Extract what the index lacks, write it, and say what it holds."""
-    from delf_common.extraction.job import ExtractionJob
     from delf_common.retrieval.building import build_index
 
-    network = build(NetworkOptions, options)
     summary = build_index(
         inputs=options.images,
         image_root=Path(options.image_root) if options.image_root else None,
         output=Path(options.output),
         add=options.add,
-        make_job=lambda entries, output: ExtractionJob(
-            entries=entries,
-            output=output,
-            backend=network.backend,
-            weights=network.weights,
-            devices=tuple(network.device.split(",")),
-            config=build(ExtractConfig, options),
-            job=build(JobConfig, options),
-            pca=load_pca(options),
-            dtype=options.descriptor_dtype,
-        ),
+        make_job=partial(make_job, options),
     )
     print(summary)  # noqa: T201
