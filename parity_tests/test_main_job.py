@@ -219,3 +219,13 @@ def test_a_cropped_query_needs_its_picture(places, classic, capsys):
     call = ["evaluate", "--ground_truth", str(classic), "--index", str(places)]
     assert main(call) == 2
     assert "--images" in capsys.readouterr().err
+
+
+def test_the_root_of_a_linked_picture_is_the_folder_of_the_link(demo, tmp_path):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    (folder / "cup.jpg").symlink_to(demo / "coffee.jpg")
+    path = tmp_path / "album.h5"
+    assert main(["index", str(folder), "--output", str(path), *FAST]) == 0
+    with Index(path) as index:
+        assert index.info["image_root"] == str(folder.resolve())

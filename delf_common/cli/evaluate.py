@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from delf_common.cli.network import add_network_options
 from delf_common.cli.parsing import CommandParser, Namespace, build
-from delf_common.cli.search import query_extractor
+from delf_common.cli.search import add_search_options, query_extractor
 from delf_common.config import MatchConfig, SearchConfig, VerifyConfig
 from delf_common.errors import UsageError
 
@@ -74,10 +73,7 @@ def parser() -> CommandParser:
     command.add_argument(
         "--overwrite", action="store_true", help="replace outputs that exist"
     )
-    command.add_config(SearchConfig)
-    command.add_config(MatchConfig)
-    command.add_config(VerifyConfig)
-    add_network_options(command)
+    add_search_options(command)
     return command
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from delf_common.cli.extract import add_inputs, add_job_options, make_job
@@ -37,11 +36,12 @@ def run(options: Namespace) -> None:
     """Extract what the index lacks, write it, and say what it holds."""
     from delf_common.retrieval.building import build_index
 
+    output = Path(options.output)
     summary = build_index(
         inputs=options.images,
         image_root=Path(options.image_root) if options.image_root else None,
-        output=Path(options.output),
+        output=output,
         add=options.add,
-        make_job=partial(make_job, options),
+        job=make_job(options, [], output),
     )
     print(summary)  # noqa: T201

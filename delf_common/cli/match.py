@@ -97,13 +97,11 @@ def find_pair(arguments: list[str], image_root: Path) -> tuple[Path, Path]:
 
 def find_image(image_root: Path, name: str) -> Path:
     """Find a photograph by name, or by name without its suffix."""
-    from delf_common.io.image_list import IMAGE_SUFFIXES
+    from delf_common.io.image_list import find_named
 
-    if (image_root / name).is_file():
-        return image_root / name
-    for suffix in sorted(IMAGE_SUFFIXES):
-        if (image_root / f"{name}{suffix}").is_file():
-            return image_root / f"{name}{suffix}"
+    found = find_named(image_root, name)
+    if found is not None:
+        return found
     raise DelfError(f"{image_root / name}: no such photograph; see --image_root")
 
 

@@ -54,11 +54,16 @@ def parser() -> CommandParser:
     command.add_argument(
         "--overwrite", action="store_true", help="replace the picture if it exists"
     )
+    add_search_options(command)
+    return command
+
+
+def add_search_options(command: CommandParser) -> None:
+    """Add the settings of search, matching, verification and the network."""
     command.add_config(SearchConfig)
     command.add_config(MatchConfig)
     command.add_config(VerifyConfig)
     add_network_options(command)
-    return command
 
 
 def run(options: Namespace) -> None:

@@ -63,6 +63,12 @@ def list_images(
     return list(entries.values())
 
 
+def find_named(folder: Path, name: str) -> Path | None:
+    """Find a picture in a folder by its name, or by its name without the suffix."""
+    names = (name, *(f"{name}{suffix}" for suffix in sorted(IMAGE_SUFFIXES)))
+    return next((folder / n for n in names if (folder / n).is_file()), None)
+
+
 def absolute(path: Path) -> Path:
     """Absolute path without "..", links kept as they are."""
     return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from delf_common.io.feature_file import FeatureReader
 from delf_common.io.image_list import ImageEntry, list_images
 from delf_common.retrieval.index import Index, write_index
 
-MakeJob = Callable[[Sequence[ImageEntry], Path], ExtractionJob]
 FEATURE_SUFFIXES = (".h5", ".hdf5")
 
 
@@ -41,7 +40,7 @@ def build_index(
     image_root: Path | None,
     output: Path,
     add: bool,
-    make_job: MakeJob,
+    job: ExtractionJob,
 ) -> IndexSummary:
     """Write an index of photographs, or of the one feature file given.
 
@@ -53,7 +52,7 @@ def build_index(
         image_root: folder that names are relative to.
         output: the index.
         add: keep what the index holds and add what is new.
-        make_job: the extraction of some pictures into a feature file.
+        job: how to extract; its pictures and its output are filled in here.
 
     Raises:
         UsageError: there is no index to add to.
@@ -63,29 +62,27 @@ def build_index(
         raise UsageError(f"--add: there is no index {output}; leave --add away")
     if len(inputs) == 1 and inputs[0].endswith(FEATURE_SUFFIXES):
         if not add:
-            refuse_existing(output, overwrite=make_job([], output).job.overwrite)
+            refuse_existing(output, overwrite=job.job.overwrite)
         return _write(output, Path(inputs[0]), image_root or Path(), add)
     entries = list_images(inputs, image_root)
     root = _root_of(entries[0])
     features = output.with_name(f"{output.name}.features.h5")
-    job = make_job(entries, features)
     if add:
         with Index(output) as index:
             entries = [entry for entry in entries if entry.key not in index]
             if not entries:
                 return IndexSummary(output, len(index), 0, {})
-        job = make_job(entries, features)
     else:
         refuse_existing(output, overwrite=job.job.overwrite, resume=job.job.resume)
-    run_job(job)
+    run_job(replace(job, entries=entries, output=features))
     summary = _write(output, features, root, add)
     features.unlink()
     return summary
 
 
 def _root_of(entry: ImageEntry) -> Path:
-    """Folder that an entry's key is relative to."""
-    return entry.path.resolve().parents[entry.key.count("/")]
+    """Folder that an entry's key is relative to; a link counts where it lies."""
+    return entry.path.parents[entry.key.count("/")]
 
 
 def _write(output: Path, features: Path, root: Path, add: bool) -> IndexSummary:

@@ -12,7 +12,7 @@ from delf_common.config import MatchConfig, SearchConfig, VerifyConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.extraction.extractor import Extractor
 from delf_common.features import Features
-from delf_common.io.image_list import IMAGE_SUFFIXES
+from delf_common.io.image_list import find_named
 from delf_common.io.images import crop_region, read_image
 from delf_common.retrieval.index import Index
 from delf_common.retrieval.names import find_spelling
@@ -102,9 +102,9 @@ def find_picture(root: Path, name: str) -> Path:
     Raises:
         DelfError: it is not there.
     """
-    for candidate in (name, *(f"{name}{suffix}" for suffix in sorted(IMAGE_SUFFIXES))):
-        if (root / candidate).is_file():
-            return root / candidate
+    direct = find_named(root, name)
+    if direct is not None:
+        return direct
     for path in sorted(root.rglob("*")):
         if find_spelling(path.name, {name}) and path.is_file():
             return path
