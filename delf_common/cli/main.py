@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 def run_command(name: str, arguments: list[str]) -> int:
     """Run one subcommand; a user's mistake ends in a line, not a traceback."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    module = importlib.import_module(f"delf_common.cli.{name}")
+    module = importlib.import_module(f"delf_common.cli.{name.replace('-', '_')}")
     try:
         options = module.parser().parse(arguments)
         return int(module.run(options) or 0)
