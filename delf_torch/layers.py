@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,18 +71,23 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class MaxPool(nn.Module):
-    """The 3x3 pool with stride 2 after ResNet's stem.
+    """The 3x3 pool with stride 2 after ResNet's stem and ReLU.
 
     Args:
-        padding: "valid", or cells on every side; padding never wins the maximum.
+        padding: "same", "valid", or cells on every side; padding never wins the
+            maximum.
     """
 
     def __init__(self, padding: Padding) -> None:
         super().__init__()
         self.padding = padding if isinstance(padding, int) else 0
+        self.dynamic = padding == "same"
+        self.layer = Layer(3, 2, padding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (B, C, H, W)."""
+        if self.dynamic:
+            x = pad_same(x, self.layer, -math.inf)
         return F.max_pool2d(x, 3, 2, self.padding)
 
 
@@ -92,12 +99,12 @@ class Subsample(nn.Module):
         return x[:, :, ::2, ::2]
 
 
-def pad_same(x: Tensor, layer: Layer) -> Tensor:
-    """Pad (B, C, H, W) with zeros so that ceil(side / stride) cells come out."""
+def pad_same(x: Tensor, layer: Layer, value: float = 0.0) -> Tensor:
+    """Pad (B, C, H, W) so that ceil(side / stride) cells come out."""
     height, width = x.shape[-2:]
     top, bottom = same_padding(height, layer)
     left, right = same_padding(width, layer)
-    return F.pad(x, (left, right, top, bottom))
+    return F.pad(x, (left, right, top, bottom), value=value)
 
 
 def same_padding(side: int, layer: Layer) -> tuple[int, int]:

@@ -10,10 +10,10 @@ from delf_common.weights.architectures import (
     BLOCKS,
     RESNET_EXPANSION,
     RESNET_STEM,
-    RESNET_UNITS,
     RESNET_VARIANTS,
     RESNET_WIDTHS,
     ResNetVariant,
+    resnet_strides,
 )
 from delf_torch.layers import Convolution, MaxPool, Subsample, norm
 
@@ -62,7 +62,7 @@ class Bottleneck(nn.Module):
         self.bn2 = norm(width, variant.eps, folded)
         self.conv3 = Convolution(width, outer, 1, 1, "valid", bias=bias)
         self.bn3 = norm(outer, variant.eps, folded)
-        self.shortcut: nn.Module = nn.Identity()
+        self.shortcut: nn.Module = Subsample() if stride > 1 else nn.Identity()
         if channels != outer:
             self.shortcut = Projection(channels, outer, stride, variant, folded)
 
@@ -90,18 +90,19 @@ class ResNet50(nn.Module):
         super().__init__()
         chosen = RESNET_VARIANTS[variant]
         bias = folded or chosen.conv_bias
-        deep = 1 if block3_strides else 2
+        strides1, strides2, strides3, strides4 = resnet_strides(chosen, block3_strides)
+        subsampled = block3_strides and chosen.strided_unit == "first"
         width1, width2, width3 = (
             RESNET_WIDTHS[block] * RESNET_EXPANSION for block in BLOCKS[:3]
         )
         self.conv1 = Convolution(3, RESNET_STEM, 7, 2, chosen.stem_padding, bias=bias)
         self.bn1 = norm(RESNET_STEM, chosen.eps, folded)
         self.pool1 = MaxPool(chosen.pool_padding)
-        self.block1 = build_block("block1", RESNET_STEM, 1, chosen, folded)
-        self.block2 = build_block("block2", width1, 2, chosen, folded)
-        self.block3 = build_block("block3", width2, 2, chosen, folded)
-        self.subsample = Subsample() if block3_strides else nn.Identity()
-        self.block4 = build_block("block4", width3, deep, chosen, folded)
+        self.block1 = build_block("block1", RESNET_STEM, strides1, chosen, folded)
+        self.block2 = build_block("block2", width1, strides2, chosen, folded)
+        self.block3 = build_block("block3", width2, strides3, chosen, folded)
+        self.subsample = Subsample() if subsampled else nn.Identity()
+        self.block4 = build_block("block4", width3, strides4, chosen, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to block3 (B, 1024, h, w)."""
@@ -120,11 +121,16 @@ class ResNet50(nn.Module):
 
 
 def build_block(
-    block: str, channels: int, stride: int, variant: ResNetVariant, folded: bool
+    block: str,
+    channels: int,
+    strides: tuple[int, ...],
+    variant: ResNetVariant,
+    folded: bool,
 ) -> nn.Sequential:
-    """Stack a block's units; only the first projects, and has the stride."""
+    """Stack a block's units, one for each stride; only the first projects."""
     width = RESNET_WIDTHS[block]
-    units = [Bottleneck(channels, width, stride, variant, folded)]
-    for _ in range(RESNET_UNITS[block] - 1):
-        units.append(Bottleneck(width * RESNET_EXPANSION, width, 1, variant, folded))
+    units = []
+    for stride in strides:
+        units.append(Bottleneck(channels, width, stride, variant, folded))
+        channels = width * RESNET_EXPANSION
     return nn.Sequential(*units)

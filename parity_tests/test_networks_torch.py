@@ -23,7 +23,7 @@ from delf_common.weights.names import parameter_shapes
 from delf_torch import load_network
 from delf_torch.delf import build_delf
 from delf_torch.device import choose_device
-from delf_torch.layers import Convolution, freeze_batch_norm
+from delf_torch.layers import Convolution, MaxPool, freeze_batch_norm, pad_same
 from delf_torch.network import TorchNetwork
 from delf_torch.parameters import canonical_tensors, get_params, put_params
 
@@ -32,10 +32,12 @@ LITE0 = WeightsInfo("test", "", "efficientnet_lite0")
 KERAS = WeightsInfo("test", "", "resnet50", "keras", attention="trained")
 TORCHVISION = WeightsInfo("test", "", "resnet50", "torchvision")
 STRIDED = dataclasses.replace(KERAS, block3_strides=True)
+SLIM = WeightsInfo("test", "", "resnet50", "slim", True, "trained")
+DENSE_SLIM = dataclasses.replace(SLIM, block3_strides=False)
 EVERY = pytest.mark.parametrize(
     "info",
-    [LITE0, KERAS, TORCHVISION, STRIDED],
-    ids=["lite0", "keras", "tv", "strided"],
+    [LITE0, KERAS, TORCHVISION, STRIDED, SLIM, DENSE_SLIM],
+    ids=["lite0", "keras", "tv", "strided", "slim", "dense-slim"],
 )
 
 
@@ -109,13 +111,18 @@ def slow_resnet(x, params, info):
         x = np.maximum(conv(x, "conv1", "bn1", 2, (rows, columns)), 0)
     else:
         x = np.maximum(conv(x, "conv1", "bn1", 2, (3, 3)), 0)
-        x = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+        # Slim's pool is SAME: an even side gets its one cell of padding at the end.
+        slim = info.variant == "slim"
+        pads = [(side % 2 if slim else 1, 1) for side in x.shape[1:]]
+        x = np.pad(x, ((0, 0), *pads))
     x = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))
     x = x[:, ::2, ::2].max(axis=(-1, -2))
     for block, units in (("block1", 3), ("block2", 4), ("block3", 6)):
         for unit in range(units):
             at = f"{block}.{unit}"
             stride = 2 if unit == 0 and block != "block1" else 1
+            if info.variant == "slim":
+                stride = 2 if unit == units - 1 else 1
             one, three = (stride, 1) if info.variant == "keras" else (1, stride)
             y = np.maximum(conv(x, f"{at}.conv1", f"{at}.bn1", one, (0, 0)), 0)
             y = np.maximum(conv(y, f"{at}.conv2", f"{at}.bn2", three, (1, 1)), 0)
@@ -123,12 +130,14 @@ def slow_resnet(x, params, info):
             if unit == 0:
                 names = f"{at}.shortcut.conv", f"{at}.shortcut.bn"
                 x = conv(x, *names, stride, (0, 0))
+            elif stride == 2:
+                x = x[:, ::2, ::2]
             x = np.maximum(x + y, 0)
-    return x[:, ::2, ::2] if info.block3_strides else x
+    return x[:, ::2, ::2] if info.block3_strides and info.variant != "slim" else x
 
 
 @pytest.mark.parametrize("size", [(48, 61), (61, 48), (33, 35), (64, 64)])
-@pytest.mark.parametrize("info", [KERAS, STRIDED, TORCHVISION])
+@pytest.mark.parametrize("info", [KERAS, STRIDED, TORCHVISION, SLIM])
 def test_resnet_is_what_the_specification_says(narrow, info, size):
     params = random_params(info)
     network = build_delf(info).eval()
@@ -251,6 +260,15 @@ def test_declared_stride_and_width(info):
         assert block_channels(info, "block3") == 112
 
 
+class MeanPool(MaxPool):
+    """Sees the same pixels as the maximum, but all of them at once."""
+
+    def forward(self, x):
+        if self.dynamic:
+            x = pad_same(x, self.layer)
+        return torch.nn.functional.avg_pool2d(x, 3, 2, self.padding)
+
+
 def gradient_centres(info, height, width):
     """Cell and pixel at the middle of what it sees, on both axes, by its gradient.
 
@@ -265,8 +283,7 @@ def gradient_centres(info, height, width):
         if "bn" in name and name.endswith("weight"):
             torch.nn.init.ones_(parameter)
     if info.architecture == "resnet50":
-        padding = backbone.pool1.padding
-        backbone.pool1 = torch.nn.AvgPool2d(3, 2, padding)
+        backbone.pool1 = MeanPool(resnet_variant(info).pool_padding)
     x = torch.full((1, 3, height, width), 1e-3, dtype=torch.float64, requires_grad=True)
     features = backbone(x)
     cell = [side // 2 for side in features.shape[2:]]

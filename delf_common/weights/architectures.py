@@ -26,7 +26,9 @@ class ResNetVariant:
     """Where the published ResNet-50s part.
 
     Args:
-        strided: convolution of a block's first unit that carries the stride.
+        strided: convolution of a unit that carries the stride.
+        strided_unit: which unit of a block carries it. With "last" the stride stands
+            one block earlier, so that every block's input is as wide as elsewhere.
         conv_bias: whether convolutions have a bias although batch norm follows.
         eps: of every batch norm in the backbone.
         stem_padding: of the 7x7 convolution.
@@ -34,6 +36,7 @@ class ResNetVariant:
     """
 
     strided: Literal["conv1", "conv2"]
+    strided_unit: Literal["first", "last"]
     conv_bias: bool
     eps: float
     stem_padding: Padding
@@ -41,8 +44,9 @@ class ResNetVariant:
 
 
 RESNET_VARIANTS = {
-    "keras": ResNetVariant("conv1", True, 1e-3, "same", "valid"),
-    "torchvision": ResNetVariant("conv2", False, 1e-5, 3, 1),
+    "keras": ResNetVariant("conv1", "first", True, 1e-3, "same", "valid"),
+    "torchvision": ResNetVariant("conv2", "first", False, 1e-5, 3, 1),
+    "slim": ResNetVariant("conv2", "last", False, 1e-5, 3, "same"),
 }
 RESNET_STEM = 64
 RESNET_UNITS = {"block1": 3, "block2": 4, "block3": 6, "block4": 3}
@@ -115,6 +119,26 @@ def resnet_variant(info: WeightsInfo) -> ResNetVariant:
     return RESNET_VARIANTS[info.variant]
 
 
+def resnet_strides(
+    variant: ResNetVariant, block3_strides: bool
+) -> list[tuple[int, ...]]:
+    """Stride of every unit of block1 to block4.
+
+    Before block1 the stride is 4. With "first" block3 gives stride 16 and
+    ``block3_strides`` subsamples it afterwards; with "last" (TF-slim) its own last unit
+    takes that stride. Either way block4 ends at stride 32.
+    """
+    deep = 1 if block3_strides else 2
+    last = variant.strided_unit == "last"
+    of_block = (2, 2, 3 - deep, deep) if last else (1, 2, 2, deep)
+    strides: list[tuple[int, ...]] = []
+    for block, stride in zip(BLOCKS, of_block, strict=True):
+        ones = (1,) * (RESNET_UNITS[block] - 1)
+        at_end = last and block != "block4"
+        strides.append((*ones, stride) if at_end else (stride, *ones))
+    return strides
+
+
 def check_architecture(info: WeightsInfo) -> None:
     """Raise unless there is a network for these weights.
 
@@ -183,14 +207,14 @@ def _field_of(layers: tuple[Layer, ...]) -> tuple[int, int]:
 
 def _resnet_layers(variant: ResNetVariant, strides: bool) -> tuple[Layer, ...]:
     layers = [Layer(7, 2, variant.stem_padding), Layer(3, 2, variant.pool_padding)]
-    for block in BLOCKS[:3]:
-        for unit in range(RESNET_UNITS[block]):
-            stride = 2 if unit == 0 and block != "block1" else 1
+    for units in resnet_strides(variant, strides)[:3]:
+        for stride in units:
             if variant.strided == "conv2":
                 layers.append(Layer(3, stride, 1))
             else:
                 layers += [Layer(1, stride, "valid"), Layer(3, 1, "same")]
-    return (*layers, Layer(1, 2, "valid")) if strides else tuple(layers)
+    subsampled = strides and variant.strided_unit == "first"
+    return (*layers, Layer(1, 2, "valid")) if subsampled else tuple(layers)
 
 
 def _lite0_layers() -> tuple[Layer, ...]:
