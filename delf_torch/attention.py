@@ -17,12 +17,20 @@ class Attention(nn.Module):
     Args:
         channels: width of the features, which come in not normalised.
         folded: build without batch norm, for parameters from `fold_batch_norm`.
+        bias: whether the first convolution has one before the batch norm.
+        eps: of the batch norm.
     """
 
-    def __init__(self, channels: int, folded: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        folded: bool = False,
+        bias: bool = True,
+        eps: float = ATTENTION_EPS,
+    ) -> None:
         super().__init__()
-        self.conv1 = Convolution(channels, ATTENTION_WIDTH, 1)
-        self.bn1 = norm(ATTENTION_WIDTH, ATTENTION_EPS, folded)
+        self.conv1 = Convolution(channels, ATTENTION_WIDTH, 1, bias=folded or bias)
+        self.bn1 = norm(ATTENTION_WIDTH, eps, folded)
         self.conv2 = Convolution(ATTENTION_WIDTH, 1, 1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -31,6 +39,26 @@ class Attention(nn.Module):
         x = F.relu(self.bn1(x))
         x = self.conv2(x)
         return F.softplus(x).squeeze(1)
+
+
+class Autoencoder(nn.Module):
+    """DELG's: features reduced for storage, and expanded again for the attention.
+
+    Args:
+        channels: width of the features.
+        width: of the reduced features.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = Convolution(channels, width, 1)
+        self.conv2 = Convolution(width, channels, 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, h, w) to reduced (B, width, h, w), expanded (B, C, h, w)."""
+        reduced = self.conv1(features)
+        expanded = F.relu(self.conv2(reduced))
+        return reduced, expanded
 
 
 class FeatureNorm(nn.Module):

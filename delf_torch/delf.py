@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from delf_common.weights.architectures import block_channels, check_architecture
+from delf_common.weights.architectures import (
+    attention_layout,
+    block_channels,
+    check_architecture,
+)
 from delf_common.weights.metadata import WeightsInfo
-from delf_torch.attention import Attention, FeatureNorm
+from delf_torch.attention import Attention, Autoencoder, FeatureNorm
 from delf_torch.efficientnet import EfficientNetLite0
 from delf_torch.resnet import ResNet50
 
@@ -20,12 +24,19 @@ class Delf(nn.Module):
     Args:
         backbone: gives block3, and from it block4.
         attention: scores the cells of block3.
+        autoencoder: None where the features are block3 itself.
     """
 
-    def __init__(self, backbone: Backbone, attention: nn.Module) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        attention: nn.Module,
+        autoencoder: Autoencoder | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.attention = attention
+        self.autoencoder = autoencoder
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (B, 3, H, W) to features (B, C, h, w), attention (B, h, w).
@@ -33,7 +44,10 @@ class Delf(nn.Module):
         Block4 is not computed.
         """
         features = self.backbone(images)
-        attention = self.attention(features)
+        expanded = features
+        if self.autoencoder is not None:
+            features, expanded = self.autoencoder(features)
+        attention = self.attention(expanded)
         return features, attention
 
     def deepest(self, images: Tensor) -> Tensor:
@@ -55,10 +69,14 @@ def build_delf(info: WeightsInfo, folded: bool = False) -> Delf:
     check_architecture(info)
     backbone: Backbone
     if info.architecture == "resnet50":
-        backbone = ResNet50(info.variant, info.block3_strides, folded)
+        backbone = ResNet50(info.variant, info.block3_strides, folded, info.block4)
     else:
         backbone = EfficientNetLite0(folded)
     attention: nn.Module = FeatureNorm()
     if info.attention == "trained":
-        attention = Attention(block_channels(info, "block3"), folded)
-    return Delf(backbone, attention)
+        bias, eps = attention_layout(info)
+        attention = Attention(block_channels(info, "block3"), folded, bias, eps)
+    autoencoder = None
+    if info.autoencoder:
+        autoencoder = Autoencoder(block_channels(info, "block3"), info.autoencoder)
+    return Delf(backbone, attention, autoencoder)

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from delf_common.protocols import DenseMaps, Images, Size
-from delf_common.weights.architectures import block_channels, receptive_field
+from delf_common.weights.architectures import (
+    check_block4,
+    feature_channels,
+    receptive_field,
+)
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_torch.delf import build_delf
@@ -51,7 +55,7 @@ class TorchNetwork:
         self.info = checkpoint.info
         self.device = device
         self.receptive_field = receptive_field(self.info)
-        self.channels = block_channels(self.info, "block3")
+        self.channels = feature_channels(self.info)
         delf = build_delf(self.info, folded=True)
         put_params(delf, fold_batch_norm(checkpoint.params, self.info))
         self.delf = delf.eval().requires_grad_(False).to(device)
@@ -74,7 +78,11 @@ class TorchNetwork:
         Returns:
             (B, C, h, w) float32: block4, C 320 for EfficientNet-Lite0, 2048 for
             ResNet-50, stride 32.
+
+        Raises:
+            DelfError: the weights end at block3.
         """
+        check_block4(self.info)
         with torch.inference_mode(), full_precision():
             pixels = self._upload(images)
             maps = [

@@ -26,7 +26,7 @@ def put_params(network: nn.Module, params: Params) -> None:
         DelfError: lists all that is missing, left over or misshapen.
     """
     tensors = canonical_tensors(network)
-    heads = ("desc.", "attn.")
+    heads = ("desc.", "attn.", "embedding.")
     wanted = {
         name: array
         for name, array in params.items()

@@ -82,10 +82,15 @@ class ResNet50(nn.Module):
         block3_strides: subsample block3 by 2; block4 then has stride 1, so that its
             map has the same size either way.
         folded: build without batch norms, for parameters from `fold_batch_norm`.
+        block4: False for weights that end at block3; there is no `deepest` then.
     """
 
     def __init__(
-        self, variant: str, block3_strides: bool = False, folded: bool = False
+        self,
+        variant: str,
+        block3_strides: bool = False,
+        folded: bool = False,
+        block4: bool = True,
     ) -> None:
         super().__init__()
         chosen = RESNET_VARIANTS[variant]
@@ -102,7 +107,9 @@ class ResNet50(nn.Module):
         self.block2 = build_block("block2", width1, strides2, chosen, folded)
         self.block3 = build_block("block3", width2, strides3, chosen, folded)
         self.subsample = Subsample() if subsampled else nn.Identity()
-        self.block4 = build_block("block4", width3, strides4, chosen, folded)
+        self.block4: nn.Module = nn.Identity()
+        if block4:
+            self.block4 = build_block("block4", width3, strides4, chosen, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to block3 (B, 1024, h, w)."""

@@ -13,6 +13,8 @@ from delf_common.errors import DelfError, UsageError
 from delf_common.weights.architectures import (
     RESNET_WIDTHS,
     block_channels,
+    check_architecture,
+    feature_channels,
     receptive_field,
     resnet_variant,
 )
@@ -33,11 +35,22 @@ KERAS = WeightsInfo("test", "", "resnet50", "keras", attention="trained")
 TORCHVISION = WeightsInfo("test", "", "resnet50", "torchvision")
 STRIDED = dataclasses.replace(KERAS, block3_strides=True)
 SLIM = WeightsInfo("test", "", "resnet50", "slim", True, "trained")
+OFFICIAL_SLIM = dataclasses.replace(SLIM, block4=False)
 DENSE_SLIM = dataclasses.replace(SLIM, block3_strides=False)
+DELG = dataclasses.replace(STRIDED, autoencoder=7)
 EVERY = pytest.mark.parametrize(
     "info",
-    [LITE0, KERAS, TORCHVISION, STRIDED, SLIM, DENSE_SLIM],
-    ids=["lite0", "keras", "tv", "strided", "slim", "dense-slim"],
+    [LITE0, KERAS, TORCHVISION, STRIDED, SLIM, OFFICIAL_SLIM, DENSE_SLIM, DELG],
+    ids=[
+        "lite0",
+        "keras",
+        "tv",
+        "strided",
+        "slim",
+        "slim-block3",
+        "dense-slim",
+        "delg",
+    ],
 )
 
 
@@ -196,14 +209,20 @@ def test_lite0_gives_the_reference_packages_maps(lite0):
 @EVERY
 def test_folded_batch_norm_gives_the_unfolded_networks_numbers(narrow, info):
     params = random_params(info, seed=2)
+    if info.attention == "trained":
+        # Scores of order 1: the softplus of -20 keeps few of the score's digits.
+        params["attention.conv2.weight"] /= 20
+        params["attention.conv1.weight"] /= 20
     plain, folded = build_delf(info).eval(), build_delf(info, folded=True).eval()
     put_params(plain, params)
     put_params(folded, fold_batch_norm(params, info))
     assert not any("bn" in name for name in canonical_tensors(folded))
     x = torch.randn(1, 3, 65, 80, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        wanted = (*plain(x), plain.deepest(x))
-        actual = (*folded(x), folded.deepest(x))
+        wanted, actual = [*plain(x)], [*folded(x)]
+        if info.block4:
+            wanted.append(plain.deepest(x))
+            actual.append(folded.deepest(x))
     for one, other in zip(actual, wanted, strict=True):
         assert_near(one.numpy(), other.numpy())
 
@@ -342,6 +361,44 @@ def test_trained_attention_is_a_softplus_of_two_convolutions(narrow):
     score = np.einsum("chw,c->hw", np.maximum(hidden, 0), last)
     wanted = np.log1p(np.exp(score + p["attention.conv2.bias"]))
     assert_near(actual, wanted[None])
+
+
+def test_an_autoencoders_features_are_narrow_and_its_attention_sees_them_wide(narrow):
+    params = random_params(DELG, seed=4)
+    network = build_delf(DELG).eval()
+    put_params(network, params)
+    x = torch.randn(1, 3, 64, 80, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        block3 = network.backbone(x)
+        features, attention = network(x)
+        p = {name: torch.from_numpy(array) for name, array in params.items()}
+        reduced = torch.einsum(
+            "bchw,oc->bohw", block3, p["autoencoder.conv1.weight"][..., 0, 0]
+        )
+        reduced = reduced + p["autoencoder.conv1.bias"][:, None, None]
+        wide = torch.einsum(
+            "bchw,oc->bohw", reduced, p["autoencoder.conv2.weight"][..., 0, 0]
+        )
+        wide = F.relu(wide + p["autoencoder.conv2.bias"][:, None, None])
+        assert features.shape[1] == 7 == feature_channels(DELG)
+        assert_near(features.numpy(), reduced.numpy())
+        assert_near(attention.numpy(), network.attention(wide).numpy())
+    checkpoint = Checkpoint(params, DELG)
+    assert TorchNetwork(checkpoint, torch.device("cpu")).channels == 7
+
+
+def test_weights_that_end_at_block3_have_no_global_maps(narrow):
+    checkpoint = Checkpoint(random_params(OFFICIAL_SLIM), OFFICIAL_SLIM)
+    network = TorchNetwork(checkpoint, torch.device("cpu"))
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    assert network.dense(image, [(64, 64)])[0].attention.shape == (1, 2, 2)
+    with pytest.raises(DelfError, match="ends at block3"):
+        network.global_maps(image, (64, 64))
+
+
+def test_an_autoencoder_needs_a_trained_attention():
+    with pytest.raises(DelfError, match="autoencoder of width 7"):
+        check_architecture(dataclasses.replace(DELG, attention="feature_norm"))
 
 
 def test_untrained_attention_is_the_length_of_the_feature_row(lite0):

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from delf_common.errors import DelfError
 from delf_common.extraction.pca import StreamingCovariance
 from delf_common.io.feature_file import FeatureReader
-from delf_common.weights.architectures import block_channels
+from delf_common.weights.architectures import feature_channels
 from delf_common.weights.checkpoint import (
     StoredType,
     load_checkpoint,
@@ -71,7 +71,7 @@ def put_pca(weights: str | Path, output: Path, pca: Pca) -> None:
         DelfError: the weights cannot be read, or the PCA is for other channels.
     """
     checkpoint = load_checkpoint(weights)
-    channels = block_channels(checkpoint.info, "block3")
+    channels = feature_channels(checkpoint.info)
     if len(pca.mean) != channels:
         raise DelfError(
             f"the PCA is for {len(pca.mean)} channels, {weights} has {channels}"

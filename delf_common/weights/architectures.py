@@ -33,6 +33,8 @@ class ResNetVariant:
         eps: of every batch norm in the backbone.
         stem_padding: of the 7x7 convolution.
         pool_padding: of the 3x3 max pool.
+        attention_bias: whether the attention's first convolution has a bias.
+        attention_eps: of the attention's batch norm.
     """
 
     strided: Literal["conv1", "conv2"]
@@ -41,12 +43,23 @@ class ResNetVariant:
     eps: float
     stem_padding: Padding
     pool_padding: Padding
+    attention_bias: bool = True
+    attention_eps: float = ATTENTION_EPS
 
 
 RESNET_VARIANTS = {
     "keras": ResNetVariant("conv1", "first", True, 1e-3, "same", "valid"),
     "torchvision": ResNetVariant("conv2", "first", False, 1e-5, 3, 1),
-    "slim": ResNetVariant("conv2", "last", False, 1e-5, 3, "same"),
+    "slim": ResNetVariant(
+        "conv2",
+        "last",
+        False,
+        1e-5,
+        3,
+        "same",
+        attention_bias=False,
+        attention_eps=1e-5,
+    ),
 }
 RESNET_STEM = 64
 RESNET_UNITS = {"block1": 3, "block2": 4, "block3": 6, "block4": 3}
@@ -157,6 +170,11 @@ def check_architecture(info: WeightsInfo) -> None:
             f"{info.name}: variant {info.variant!r}, block3_strides "
             f"{info.block3_strides}: efficientnet_lite0 has neither; leave them out"
         )
+    if info.autoencoder and info.attention != "trained":
+        raise DelfError(
+            f"{info.name}: an autoencoder of width {info.autoencoder} comes only with "
+            f"a trained attention, not with {info.attention}"
+        )
     if info.attention not in ("trained", "feature_norm"):
         raise DelfError(
             f"{info.name}: attention {info.attention!r} is neither "
@@ -170,6 +188,32 @@ def block_channels(info: WeightsInfo, block: str) -> int:
     if info.architecture == "efficientnet_lite0":
         return lite0_units()[block][-1].after
     return RESNET_WIDTHS[block] * RESNET_EXPANSION
+
+
+def feature_channels(info: WeightsInfo) -> int:
+    """Width of DELF's features: the autoencoder's, or that of block3."""
+    return info.autoencoder or block_channels(info, "block3")
+
+
+def attention_layout(info: WeightsInfo) -> tuple[bool, float]:
+    """Whether the attention's first convolution has a bias; its batch norm's eps."""
+    if info.architecture != "resnet50":
+        return True, ATTENTION_EPS
+    variant = resnet_variant(info)
+    return variant.attention_bias, variant.attention_eps
+
+
+def check_block4(info: WeightsInfo) -> None:
+    """Raise unless these weights go on to block4, which global descriptors need.
+
+    Raises:
+        DelfError: they end at block3, as TF1's DELF does.
+    """
+    if not info.block4:
+        raise DelfError(
+            f"{info.name} ends at block3 and has no global descriptor; take weights "
+            f"with block4, such as a TF2 DELG or the embedded delf-lite0"
+        )
 
 
 def backbone_eps(info: WeightsInfo) -> float:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,13 @@ class WeightsInfo:
         pca: the projection learned for these weights, None for none.
         provenance: free text fields: source file, its sha256, recipe, licence.
         border_cells: recommended width of the border without keypoints, in cells.
+        autoencoder: width of the features that DELG's autoencoder reduces block3 to; 0
+            where the features are block3 itself.
+        block4: whether the backbone goes on to block4; TF1's DELF ends at block3.
+        embedding: width of DELG's global descriptor, 0 without an embedding.
+        gem_power: of the mean over block4's cells that a global descriptor begins with.
+        extraction: settings that were published with the weights, under the names of
+            `delf_common.config.ExtractConfig`.
     """
 
     name: str
@@ -56,3 +64,8 @@ class WeightsInfo:
     pca: Pca | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     border_cells: int = 0
+    autoencoder: int = 0
+    block4: bool = True
+    embedding: int = 0
+    gem_power: float = 3.0
+    extraction: dict[str, Any] = field(default_factory=dict)

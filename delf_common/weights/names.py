@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
 from delf_common.weights.architectures import (
-    ATTENTION_EPS,
     ATTENTION_WIDTH,
     BLOCKS,
     LITE0_STEM,
@@ -23,6 +22,7 @@ from delf_common.weights.architectures import (
     RESNET_STEM,
     RESNET_UNITS,
     RESNET_WIDTHS,
+    attention_layout,
     backbone_eps,
     block_channels,
     check_architecture,
@@ -66,7 +66,7 @@ def convolutions(info: WeightsInfo) -> list[Convolution]:
     resnet = info.architecture == "resnet50"
     found = list(_resnet(info) if resnet else _lite0(info))
     if info.attention == "trained":
-        found += _attention(block_channels(info, "block3"))
+        found += _attention(info)
     return found
 
 
@@ -84,6 +84,9 @@ def parameter_shapes(info: WeightsInfo) -> Shapes:
         shapes |= _classifier("desc", block_channels(info, "block4"), info.num_classes)
     if info.num_classes and info.attention == "trained":
         shapes |= _classifier("attn", block_channels(info, "block3"), info.num_classes)
+    if info.embedding:
+        width = block_channels(info, "block4")
+        shapes |= _classifier("embedding", width, info.embedding)
     return shapes
 
 
@@ -117,7 +120,7 @@ def _resnet(info: WeightsInfo) -> Iterator[Convolution]:
     bias, eps = resnet_variant(info).conv_bias, backbone_eps(info)
     yield Convolution("conv1", "bn1", (RESNET_STEM, 3, 7, 7), bias, eps)
     before = RESNET_STEM
-    for block in BLOCKS:
+    for block in BLOCKS if info.block4 else BLOCKS[:3]:
         width = RESNET_WIDTHS[block]
         after = width * RESNET_EXPANSION
         for unit in range(RESNET_UNITS[block]):
@@ -148,13 +151,20 @@ def _lite0(info: WeightsInfo) -> Iterator[Convolution]:
             yield Convolution(f"{at}.project", f"{at}.bn3", shape, False, eps)
 
 
-def _attention(channels: int) -> list[Convolution]:
-    width = ATTENTION_WIDTH
+def _attention(info: WeightsInfo) -> list[Convolution]:
+    width, channels = ATTENTION_WIDTH, block_channels(info, "block3")
+    bias, eps = attention_layout(info)
     first, last = (width, channels, 1, 1), (1, width, 1, 1)
-    return [
-        Convolution("attention.conv1", "attention.bn1", first, True, ATTENTION_EPS),
+    found = [
+        Convolution("attention.conv1", "attention.bn1", first, bias, eps),
         Convolution("attention.conv2", "", last, True),
     ]
+    if info.autoencoder:
+        down = (info.autoencoder, channels, 1, 1)
+        up = (channels, info.autoencoder, 1, 1)
+        found.append(Convolution("autoencoder.conv1", "", down, True))
+        found.append(Convolution("autoencoder.conv2", "", up, True))
+    return found
 
 
 def _classifier(name: str, channels: int, classes: int) -> Shapes:
