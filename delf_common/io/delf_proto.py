@@ -67,7 +67,7 @@ def read_datum_pair(path: Path) -> tuple[Datum, Datum]:
     """Read two arrays from one file; fails as `read_delf` does."""
     with _errors_name(path):
         fields = group_fields(path.read_bytes())
-        return decode_datum(_message(fields, 1)), decode_datum(_message(fields, 2))
+        return decode_datum(message(fields, 1)), decode_datum(message(fields, 2))
 
 
 def write_datum_pair(
@@ -88,15 +88,15 @@ def encode_delf(features: Features) -> bytes:
     ):
         floats = b"".join(float_field(i, value) for i, value in enumerate(row, start=2))
         messages.append(bytes_field(1, encode_datum(descriptor)) + floats)
-    return b"".join(bytes_field(1, message) for message in messages)
+    return b"".join(bytes_field(1, part) for part in messages)
 
 
 def decode_delf(data: bytes, image_size: tuple[int, int] = (0, 0)) -> Features:
     """Turn a DelfFeatures message into features; see `read_delf`."""
     descriptors, numbers = [], []
-    for message in group_fields(data).get(1, []):
-        fields = group_fields(_as_bytes(message))
-        descriptors.append(decode_datum(_message(fields, 1)).ravel())
+    for feature in group_fields(data).get(1, []):
+        fields = group_fields(as_bytes(feature))
+        descriptors.append(decode_datum(message(fields, 1)).ravel())
         numbers.append([_float(fields, number) for number in (2, 3, 4, 6)])
     if not numbers:
         return Features.empty(0, image_size)
@@ -135,15 +135,15 @@ def decode_datum(data: bytes) -> Datum:
         DelfError: the message is damaged, or its shape does not fit its values.
     """
     fields = group_fields(data)
-    shape = _integers(group_fields(_message(fields, 1)).get(1, []))
+    shape = integers(group_fields(message(fields, 1)).get(1, []))
     values: Datum
     if 3 in fields:
-        integers = _integers(group_fields(_message(fields, 3)).get(1, []))
-        if integers and max(integers) >= 2**32:
-            raise DelfError(f"{max(integers)} is no 32-bit integer")
-        values = np.array(integers, np.uint32)
+        numbers = integers(group_fields(message(fields, 3)).get(1, []))
+        if numbers and max(numbers) >= 2**32:
+            raise DelfError(f"{max(numbers)} is no 32-bit integer")
+        values = np.array(numbers, np.uint32)
     else:
-        values = _floats(_message(group_fields(_message(fields, 2)), 1))
+        values = _floats(message(group_fields(message(fields, 2)), 1))
     try:
         return values.reshape(shape)
     except (ValueError, OverflowError):
@@ -213,20 +213,21 @@ def group_fields(data: bytes) -> dict[int, list[Value]]:
     return fields
 
 
-def _as_bytes(value: Value) -> bytes:
+def as_bytes(value: Value) -> bytes:
+    """Check that a field's value is bytes: a message, text, or packed numbers."""
     if isinstance(value, int):
         raise DelfError("not this kind of protobuf: a number in a message's place")
     return value
 
 
-def _message(fields: dict[int, list[Value]], number: int) -> bytes:
+def message(fields: dict[int, list[Value]], number: int) -> bytes:
     """An embedded message, or floats; joining the bytes merges repetitions."""
-    return b"".join(map(_as_bytes, fields.get(number, [])))
+    return b"".join(map(as_bytes, fields.get(number, [])))
 
 
 def _float(fields: dict[int, list[Value]], number: int) -> float:
     """The last value of a float field, 0 if it is missing."""
-    values = _floats(_as_bytes(fields.get(number, [b"\0\0\0\0"])[-1]))
+    values = _floats(as_bytes(fields.get(number, [b"\0\0\0\0"])[-1]))
     if len(values) != 1:
         raise DelfError(f"not this kind of protobuf: field {number} is no float32")
     return float(values[0])
@@ -239,7 +240,7 @@ def _floats(data: bytes) -> NDArray[np.float32]:
     return np.frombuffer(data, "<f4").astype(np.float32)
 
 
-def _integers(values: Iterable[Value]) -> list[int]:
+def integers(values: Iterable[Value]) -> list[int]:
     """Repeated integers, packed or not."""
     numbers: list[int] = []
     for value in values:
