@@ -1,6 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """DELF's network in PyTorch; fits `delf_common.protocols.Backend`."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from delf_torch.loading import load_network
 
-__all__ = ["load_network"]
+if TYPE_CHECKING:
+    from delf_common.training.config import TrainConfig
+
+__all__ = ["load_network", "train"]
+
+
+def train(config: TrainConfig) -> Path:
+    """Train one stage; the path of the last checkpoint.
+
+    See `delf_common.training.run.run_training`; what only training needs is imported
+    here and not with the package.
+    """
+    from delf_torch.training import train
+
+    return train(config)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from delf_common.extraction.receptive_field import Layer, Padding
 from delf_common.weights.architectures import BATCH_NORM_MOMENTUM
@@ -63,6 +65,13 @@ class BatchNorm(nn.BatchNorm2d):
         super().__init__(channels, eps, BATCH_NORM_MOMENTUM)
         self.num_batches_tracked = None  # no counter: the momentum is constant
         self.frozen = False
+        self.shared = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
+        if self.training and self.shared:
+            return normalise_together(x, self)
+        return super().forward(x)
 
     def train(self, mode: bool = True) -> BatchNorm:
         """Use batch statistics and update the running ones, unless frozen."""
@@ -125,6 +134,47 @@ def freeze_batch_norm(module: nn.Module, frozen: bool = True) -> None:
         if isinstance(layer, BatchNorm):
             layer.frozen = frozen
             layer.train(module.training)
+
+
+def put_channels_last(module: nn.Module) -> None:
+    """Lay out kernels, and so the maps, with the channels last: faster convolutions."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            layout = torch.channels_last
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def share_batch_norm(module: nn.Module) -> None:
+    """Let batch norms take the statistics of the batches of all processes."""
+    for layer in module.modules():
+        if isinstance(layer, BatchNorm):
+            layer.shared = True
+
+
+def normalise_together(x: Tensor, layer: BatchNorm) -> Tensor:
+    """Batch norm over the batches of all processes, which have equal shapes.
+
+    PyTorch's own works on CUDA only.
+    """
+    axes, momentum = (0, 2, 3), BATCH_NORM_MOMENTUM
+    count = dist.get_world_size() * x.numel() // x.shape[1]
+    mean = mean_of_all(x.float().mean(dim=axes))
+    centred = x.float() - mean.view(1, -1, 1, 1)
+    variance = mean_of_all(centred.square().mean(dim=axes))
+    running = (layer.running_mean, layer.running_var)
+    batch = (mean.detach(), variance.detach() * (count / max(count - 1, 1)))
+    for old, new in zip(running, batch, strict=True):
+        if old is not None:
+            old.lerp_(new, momentum)
+    scale = layer.weight * torch.rsqrt(variance + layer.eps)
+    y = centred * scale.view(1, -1, 1, 1) + layer.bias.view(1, -1, 1, 1)
+    return y.to(x.dtype)
+
+
+def mean_of_all(x: Tensor) -> Tensor:
+    """Mean of a tensor over all processes, with its gradient."""
+    total: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
+    return total / dist.get_world_size()
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from delf_common.weights.architectures import (
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_torch.delf import build_delf
-from delf_torch.layers import normalise, resize
+from delf_torch.layers import normalise, put_channels_last, resize
 from delf_torch.parameters import put_params
 
 
@@ -59,7 +59,7 @@ class TorchNetwork:
         delf = build_delf(self.info, folded=True)
         put_params(delf, fold_batch_norm(checkpoint.params, self.info))
         self.delf = delf.eval().requires_grad_(False).to(device)
-        self._channels_last()
+        put_channels_last(self.delf)
 
     def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
@@ -89,12 +89,6 @@ class TorchNetwork:
                 self.delf.deepest(resize(part, size)) for part in self._parts(pixels)
             ]
             return torch.cat(maps).contiguous().cpu().numpy()
-
-    def _channels_last(self) -> None:
-        for parameter in self.delf.parameters():
-            if parameter.ndim == 4:
-                layout = torch.channels_last
-                parameter.data = parameter.data.contiguous(memory_format=layout)
 
     def _upload(self, images: Images) -> Tensor:
         return normalise(torch.tensor(np.ascontiguousarray(images), device=self.device))

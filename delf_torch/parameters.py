@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from delf_common.weights.names import Params, check_params
@@ -41,6 +43,12 @@ def put_params(network: nn.Module, params: Params) -> None:
 def get_params(network: nn.Module) -> Params:
     """Copy a network's parameters out, as float32 under their canonical names."""
     return {
-        name: tensor.detach().to("cpu", torch.float32).contiguous().numpy().copy()
-        for name, tensor in canonical_tensors(network).items()
+        name: to_host(tensor) for name, tensor in canonical_tensors(network).items()
     }
+
+
+def to_host(tensor: Tensor) -> NDArray[np.float32]:
+    """Copy a tensor out, as float32 with its axes in their order."""
+    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    copy: NDArray[np.float32] = array.copy()
+    return copy

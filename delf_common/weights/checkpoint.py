@@ -2,7 +2,8 @@
 """The canonical checkpoint: one .safetensors file with all that belongs to a network.
 
 The tensors are the parameters under their canonical names, and ``pca.mean``,
-``pca.components``, ``pca.variances`` where there is a PCA. The metadata has one key,
+``pca.components``, ``pca.variances`` where there is a PCA; a checkpoint of a training
+run also has what its optimiser remembers, ``optimizer.*``. The metadata has one key,
 ``delf``, whose JSON carries the rest of `WeightsInfo`; one key, because safetensors
 does not promise an order of several, and the same content must give the same bytes.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +25,14 @@ from safetensors.numpy import save
 
 from delf_common.errors import DelfError
 from delf_common.io.atomic import replacing
-from delf_common.weights.metadata import Pca, WeightsInfo
+from delf_common.weights.metadata import Pca, TrainingState, WeightsInfo
 from delf_common.weights.names import Params, check_params, parameter_shapes
 
 FORMAT_VERSION = 1
 METADATA_KEY = "delf"
 EMBEDDED = Path(__file__).parent / "embedded"
+OPTIMIZER = "optimizer."
+TRAINING_KEY = "training"
 PCA_PARTS = ("mean", "components", "variances")
 StoredType = Literal["float32", "float16"]
 
@@ -83,14 +87,14 @@ def load_checkpoint(weights: str | Path) -> Checkpoint:
             over, misshapen or not finite (all of them are listed).
     """
     path = find_weights(weights)
-    arrays, metadata = read_safetensors(path)
+    arrays, metadata = read_safetensors(path, lambda name: not _is_optimizer(name))
     if METADATA_KEY not in metadata:
         raise DelfError(
             f"{path} is not a canonical checkpoint; convert it first: "
             f"delf convert {path} {path.stem}-delf.safetensors"
         )
     pca = _take_pca(arrays, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     info = _info_from_json(metadata[METADATA_KEY], path)
     info = dataclasses.replace(info, sha256=digest, pca=pca)
     params = {name: array.astype(np.float32) for name, array in arrays.items()}
@@ -107,6 +111,7 @@ def save_checkpoint(
     info: WeightsInfo,
     *,
     dtype: StoredType = "float32",
+    state: TrainingState | None = None,
 ) -> None:
     """Write a canonical checkpoint; the same content gives the same bytes.
 
@@ -116,6 +121,7 @@ def save_checkpoint(
         info: written into the metadata, all but ``sha256``.
         dtype: "float16" halves the kernels; vectors and the PCA stay float32, since
             variances can pass float16's range and together weigh next to nothing.
+        state: of the training run, always float32; None for weights to use.
 
     Raises:
         DelfError: the parameters do not fit the architecture.
@@ -132,20 +138,57 @@ def save_checkpoint(
         for part in PCA_PARTS:
             array = getattr(info.pca, part)
             stored[f"pca.{part}"] = np.ascontiguousarray(array, np.float32)
+    if state is not None:
+        for name, array in sorted(state.optimizer.items()):
+            stored[OPTIMIZER + name] = np.ascontiguousarray(array, np.float32)
     with replacing(Path(path)) as temporary:
         # Not save_file: it leaves a file that only its owner may read.
-        temporary.write_bytes(save(stored, {METADATA_KEY: _info_to_json(info)}))
+        temporary.write_bytes(save(stored, {METADATA_KEY: _to_json(info, state)}))
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read all arrays of a .safetensors file, and its metadata.
+def load_training_state(path: str | Path) -> TrainingState | None:
+    """Read what a training run left in its checkpoint; None where there is nothing.
+
+    Raises:
+        DelfError: the file is missing or damaged.
+    """
+    path = find_weights(path)
+    arrays, metadata = read_safetensors(path, _is_optimizer)
+    try:
+        fields = json.loads(metadata[METADATA_KEY]).get(TRAINING_KEY)
+    except (KeyError, ValueError, AttributeError) as error:
+        raise DelfError(f"{path} has damaged metadata: {error}") from None
+    if fields is None:
+        return None
+    optimizer = {name.removeprefix(OPTIMIZER): arrays[name] for name in arrays}
+    return TrainingState(optimizer=optimizer, **fields)
+
+
+def _is_optimizer(name: str) -> bool:
+    return name.startswith(OPTIMIZER)
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, hexadecimal, in bounded memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_safetensors(
+    path: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read the wanted arrays of a .safetensors file, and its metadata.
 
     Raises:
         DelfError: the file is damaged, or has a type that NumPy does not know.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            names = filter(wanted, file.keys())
+            arrays = {name: file.get_tensor(name) for name in names}
             return arrays, dict(file.metadata() or {})
     except (SafetensorError, TypeError, AttributeError) as error:
         raise DelfError(
@@ -153,13 +196,17 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
         ) from None
 
 
-def _info_to_json(info: WeightsInfo) -> str:
+def _to_json(info: WeightsInfo, state: TrainingState | None) -> str:
     fields = {
         field.name: getattr(info, field.name)
         for field in dataclasses.fields(info)
         if field.name not in ("sha256", "pca")
     }
     fields["format_version"] = FORMAT_VERSION
+    if state is not None:
+        training = dataclasses.asdict(dataclasses.replace(state, optimizer={}))
+        del training["optimizer"]
+        fields[TRAINING_KEY] = training
     return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
@@ -167,6 +214,7 @@ def _info_from_json(text: str, path: Path) -> WeightsInfo:
     try:
         fields = json.loads(text)
         version = fields.pop("format_version")
+        fields.pop(TRAINING_KEY, None)
         if version == FORMAT_VERSION:
             return WeightsInfo(sha256="", **fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -50,6 +50,9 @@ class WeightsInfo:
         gem_power: of the mean over block4's cells that a global descriptor begins with.
         extraction: settings that were published with the weights, under the names of
             `delf_common.config.ExtractConfig`.
+        descriptor_classifier: with classes, whether the classifier of the descriptor
+            is there; it is not where the attention was trained on a backbone that no
+            tuning stage came before.
     """
 
     name: str
@@ -69,3 +72,22 @@ class WeightsInfo:
     embedding: int = 0
     gem_power: float = 3.0
     extraction: dict[str, Any] = field(default_factory=dict)
+    descriptor_classifier: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a checkpoint holds beyond the network, so that training can go on.
+
+    Args:
+        step: number of the last finished step, from 1; the data's position too, since
+            step n trains on batch n.
+        optimizer: what the optimiser remembers: "momentum.conv1.weight" and so on.
+        settings: the resolved configuration.
+        loss_scale: of mixed precision, 1 without.
+    """
+
+    step: int
+    optimizer: dict[str, NDArray[np.float32]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    loss_scale: float = 1.0

@@ -34,7 +34,7 @@ from delf_common.weights.metadata import WeightsInfo
 Params = dict[str, NDArray[np.float32]]
 Shapes = dict[str, tuple[int, ...]]
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
-HEADS = ("attention", "desc", "attn")
+HEADS = ("attention", "autoencoder", "desc", "attn", "embedding")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def parameter_shapes(info: WeightsInfo) -> Shapes:
             shapes[f"{convolution.name}.bias"] = (width,)
         if convolution.norm:
             shapes |= {f"{convolution.norm}.{part}": (width,) for part in NORM_PARTS}
-    if info.num_classes:
+    if info.num_classes and info.descriptor_classifier:
         shapes |= _classifier("desc", block_channels(info, "block4"), info.num_classes)
     if info.num_classes and info.attention == "trained":
         shapes |= _classifier("attn", block_channels(info, "block3"), info.num_classes)
