@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
 from delf_common.weights.importing import Arrays, Imported, Target, place
+from delf_common.weights.keras_names import canonical_layer
 from delf_common.weights.layouts import to_layout
 from delf_common.weights.metadata import WeightsInfo
-from delf_common.weights.names import parameter_shapes
+from delf_common.weights.names import HEADS, parameter_shapes
 
 INFO = WeightsInfo("", "", "resnet50", "keras")
 _PARTS = {
@@ -34,16 +35,6 @@ _PARTS = {
     "moving_mean": "running_mean",
     "running_std": "running_var",  # Keras 1 calls it std, and stores the variance
     "moving_variance": "running_var",
-}
-_BRANCHES = {
-    ("res", "2a"): "conv1",
-    ("res", "2b"): "conv2",
-    ("res", "2c"): "conv3",
-    ("res", "1"): "shortcut.conv",
-    ("bn", "2a"): "bn1",
-    ("bn", "2b"): "bn2",
-    ("bn", "2c"): "bn3",
-    ("bn", "1"): "shortcut.bn",
 }
 _CLASSIFIERS = ("fc1000", "predictions")
 
@@ -94,27 +85,26 @@ def choose_target(source: str) -> Target:
     layer, _, array = source.partition("/")
     if layer in _CLASSIFIERS:
         return Target(unused="ImageNet classifier")
-    stem = {"conv1": "conv1", "bn_conv1": "bn1", "conv1_bn": "bn1"}.get(layer)
-    target = stem or _block_layer(layer)
+    target = canonical_layer({"conv1_bn": "bn_conv1"}.get(layer, layer))
+    target = target or _head(layer)
     found = re.fullmatch(r"(\w+?)(_\d+)?(:0)?", _array_part(layer, array))
     if not target or not found or found[1] not in _PARTS:
         return Target()
     return Target(f"{target}.{_PARTS[found[1]]}")
 
 
+def _head(layer: str) -> str:
+    """Canonical name of "attention_conv1", a layer that Keras' network has not."""
+    head, _, inner = layer.partition("_")
+    if head not in HEADS:
+        return ""
+    return f"{head}.{inner}" if inner else head
+
+
 def _array_part(layer: str, array: str) -> str:
     """Drop the layer's name from "layer_W_1:0" and "layer/kernel:0"."""
     last = array.rpartition("/")[2]
     return last.removeprefix(f"{layer}_")
-
-
-def _block_layer(layer: str) -> str:
-    """Canonical name of "res4b_branch2a": stage 4 is block3, unit b is 1."""
-    found = re.fullmatch(r"(res|bn)([2-5])([a-f])_branch(\w+)", layer)
-    if not found or (found[1], found[4]) not in _BRANCHES:
-        return ""
-    unit = ord(found[3]) - ord("a")
-    return f"block{int(found[2]) - 1}.{unit}.{_BRANCHES[found[1], found[4]]}"
 
 
 def _read_layers(root: h5py.Group) -> dict[str, NDArray[Any]]:

@@ -10,7 +10,7 @@ import re
 
 from delf_common.weights.importing import Arrays, Imported, Target, place
 from delf_common.weights.metadata import WeightsInfo
-from delf_common.weights.names import parameter_shapes
+from delf_common.weights.names import HEADS, parameter_shapes
 
 SIGNATURE = "layer1.0.conv1.weight"
 INFO = WeightsInfo("", "", "resnet50", "torchvision")
@@ -35,10 +35,20 @@ def choose_target(source: str) -> Target:
         return Target(unused="counter of training batches")
     if source.startswith("fc."):
         return Target(unused="ImageNet classifier")
-    if source.startswith(("conv1.", "bn1.")):
+    if source.partition(".")[0] in ("conv1", "bn1", *HEADS):
         return Target(source)
     found = re.fullmatch(r"layer([1-4])\.(\d+)\.(.+)\.(\w+)", source)
     if not found:
         return Target()
     layer = _SHORTCUT.get(found[3], found[3])
     return Target(f"block{found[1]}.{found[2]}.{layer}.{found[4]}")
+
+
+def torchvision_name(name: str) -> str:
+    """Torchvision's name of a canonical parameter; heads keep theirs."""
+    if not name.startswith("block"):
+        return name
+    block, unit, layer = name.removeprefix("block").split(".", 2)
+    for source, target in _SHORTCUT.items():
+        layer = layer.replace(f"{target}.", f"{source}.")
+    return f"layer{block}.{unit}.{layer}"
