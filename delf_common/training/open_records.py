@@ -79,7 +79,7 @@ def _open_shards(folder: Path, num_classes: int | None) -> RecordSource:
     """Open built shards, and check their labels against the classifier."""
     from delf_common.training.shards import open_shards
 
-    source = open_shards(folder)
+    source: RecordSource = open_shards(folder)
     if num_classes is None or num_classes == source.num_classes:
         return source
     labels = source.labels

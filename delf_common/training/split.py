@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
 from delf_common.training.file_records import RecordView
@@ -55,7 +56,11 @@ def split_records(
 
 
 def _view(
-    source: RecordSource, chosen: np.ndarray, part: str, fraction: float, seed: int
+    source: RecordSource,
+    chosen: NDArray[np.bool_],
+    part: str,
+    fraction: float,
+    seed: int,
 ) -> RecordView:
     """One part of the split."""
     note = f"{part}, {fraction} of every class for validation, seed {seed}"
