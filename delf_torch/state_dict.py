@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads PyTorch's own weight files without running what is in them."""
+"""Reads PyTorch's own weight files without running what is in them, and writes."""
 
 from __future__ import annotations
 
+import io
 import pickle
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
+from delf_common.io.atomic import replacing
 
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts put it
 
@@ -43,6 +46,35 @@ def read_state_dict(path: str | Path) -> dict[str, NDArray[Any]]:
     if odd:
         raise DelfError(f"{path} is no state dict, these are no tensors: {odd}")
     return {str(name).removeprefix("module."): _array(t) for name, t in state.items()}
+
+
+def read_info(path: str | Path, key: str) -> str:
+    """Text that `write_state_dict` put beside the state dict, "" without any.
+
+    Raises:
+        DelfError: the file is not readable, or would run code.
+    """
+    content = _load(Path(path))
+    text = content.get(key, "") if isinstance(content, dict) else ""
+    return text if isinstance(text, str) else ""
+
+
+def write_state_dict(
+    path: str | Path, arrays: Mapping[str, NDArray[Any]], key: str, text: str
+) -> None:
+    """Write arrays as a .pth file: the same arrays give the same bytes.
+
+    Args:
+        path: the file, replaced if it exists.
+        arrays: name -> array, stored as a state dict under "state_dict".
+        key: under which the text stands beside it.
+        text: what the arrays do not say.
+    """
+    state = {name: torch.tensor(array) for name, array in arrays.items()}
+    stream = io.BytesIO()  # a file would put its own, temporary name inside
+    torch.save({"state_dict": state, key: text}, stream)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(stream.getvalue())
 
 
 def _load(path: Path) -> Any:

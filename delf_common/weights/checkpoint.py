@@ -93,9 +93,9 @@ def load_checkpoint(weights: str | Path) -> Checkpoint:
             f"{path} is not a canonical checkpoint; convert it first: "
             f"delf convert {path} {path.stem}-delf.safetensors"
         )
-    pca = _take_pca(arrays, path)
+    pca = take_pca(arrays, path)
     digest = sha256_of(path)
-    info = _info_from_json(metadata[METADATA_KEY], path)
+    info = info_from_json(metadata[METADATA_KEY], path)
     info = dataclasses.replace(info, sha256=digest, pca=pca)
     params = {name: array.astype(np.float32) for name, array in arrays.items()}
     try:
@@ -143,7 +143,7 @@ def save_checkpoint(
             stored[OPTIMIZER + name] = np.ascontiguousarray(array, np.float32)
     with replacing(Path(path)) as temporary:
         # Not save_file: it leaves a file that only its owner may read.
-        temporary.write_bytes(save(stored, {METADATA_KEY: _to_json(info, state)}))
+        temporary.write_bytes(save(stored, {METADATA_KEY: info_to_json(info, state)}))
 
 
 def load_training_state(path: str | Path) -> TrainingState | None:
@@ -196,7 +196,8 @@ def read_safetensors(
         ) from None
 
 
-def _to_json(info: WeightsInfo, state: TrainingState | None) -> str:
+def info_to_json(info: WeightsInfo, state: TrainingState | None = None) -> str:
+    """Write all that an info says, but the arrays of its PCA, as one line of JSON."""
     fields = {
         field.name: getattr(info, field.name)
         for field in dataclasses.fields(info)
@@ -210,7 +211,12 @@ def _to_json(info: WeightsInfo, state: TrainingState | None) -> str:
     return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
-def _info_from_json(text: str, path: Path) -> WeightsInfo:
+def info_from_json(text: str, path: Path) -> WeightsInfo:
+    """Read what `info_to_json` wrote.
+
+    Raises:
+        DelfError: the text is damaged, or of a newer version.
+    """
     try:
         fields = json.loads(text)
         version = fields.pop("format_version")
@@ -225,8 +231,12 @@ def _info_from_json(text: str, path: Path) -> WeightsInfo:
     )
 
 
-def _take_pca(arrays: dict[str, NDArray[Any]], path: Path) -> Pca | None:
-    """Remove the PCA's arrays from the others; None when there are none."""
+def take_pca(arrays: dict[str, NDArray[Any]], path: Path) -> Pca | None:
+    """Remove the PCA's arrays from the others; None when there are none.
+
+    Raises:
+        DelfError: only some of them are there.
+    """
     names = [name for name in arrays if name.startswith("pca.")]
     if not names:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports Keras' ResNet-50 weights, all layers, the stem too.
+"""Imports and writes Keras' ResNet-50 weights, all layers, the stem too.
 
 The file ``resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5`` has a group for each
 layer; the root's attribute ``layer_names`` and each group's ``weight_names`` say what
@@ -9,6 +9,7 @@ there is. Keras 1 and 2 spell the arrays differently (delf_spec.md section A.8).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
+from delf_common.io.atomic import replacing
 from delf_common.weights.importing import Arrays, Imported, Target, place
-from delf_common.weights.keras_names import canonical_layer
+from delf_common.weights.keras_names import canonical_layer, keras_layer
 from delf_common.weights.layouts import to_layout
 from delf_common.weights.metadata import WeightsInfo
-from delf_common.weights.names import HEADS, parameter_shapes
+from delf_common.weights.names import HEADS, Params, parameter_shapes
 
 INFO = WeightsInfo("", "", "resnet50", "keras")
 _PARTS = {
@@ -35,6 +37,13 @@ _PARTS = {
     "moving_mean": "running_mean",
     "running_std": "running_var",  # Keras 1 calls it std, and stores the variance
     "moving_variance": "running_var",
+}
+_KERAS_1 = {"weight": "W", "bias": "b"}
+_KERAS_1_NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "running_mean",
+    "running_var": "running_std",
 }
 _CLASSIFIERS = ("fc1000", "predictions")
 
@@ -80,6 +89,51 @@ def read_keras_h5(path: str | Path) -> dict[str, NDArray[Any]]:
         raise DelfError(f"{path} is not a readable Keras file: {error}") from None
 
 
+def read_h5_info(path: str | Path, key: str) -> str:
+    """Text that `write_keras_h5` left under a key, "" without any."""
+    with h5py.File(path, "r") as file:
+        return _text(file.attrs.get(key, ""))
+
+
+def write_keras_h5(
+    path: str | Path,
+    params: Params,
+    extra: Mapping[str, NDArray[Any]],
+    key: str,
+    text: str,
+) -> None:
+    """Write a weight file in the spelling of Keras 1, which the old DELFs read.
+
+    Args:
+        path: the file, replaced if it exists.
+        params: canonical name -> array; heads become layers such as "attention_conv1".
+        extra: further arrays, put into a layer "pca" under their own names.
+        key: attribute of the root for the text.
+        text: what the arrays do not say.
+    """
+    layers: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, array in params.items():
+        layer, _, part = name.rpartition(".")
+        norm = layer.rpartition(".")[2].startswith("bn")
+        called = _layer_name(layer)
+        word = _KERAS_1_NORM[part] if norm else _KERAS_1[part]
+        stored = array
+        if array.ndim > 1:
+            axes = ("OIHW", "HWIO") if array.ndim == 4 else ("OI", "IO")
+            stored = to_layout(array, *axes)
+        layers.setdefault(called, {})[f"{called}_{word}_1:0"] = stored
+    if extra:
+        layers["pca"] = dict(extra)
+    with replacing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+        file.attrs[key] = text
+        for layer, arrays in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name in arrays]
+            for name, array in arrays.items():
+                group.create_dataset(name, data=array)
+
+
 def choose_target(source: str) -> Target:
     """Canonical name of one "layer/array name"."""
     layer, _, array = source.partition("/")
@@ -91,6 +145,13 @@ def choose_target(source: str) -> Target:
     if not target or not found or found[1] not in _PARTS:
         return Target()
     return Target(f"{target}.{_PARTS[found[1]]}")
+
+
+def _layer_name(layer: str) -> str:
+    """Keras' name of a canonical layer; heads have underscores for dots."""
+    if layer.partition(".")[0] in HEADS:
+        return layer.replace(".", "_")
+    return keras_layer(layer)
 
 
 def _head(layer: str) -> str:

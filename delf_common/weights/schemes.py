@@ -110,7 +110,8 @@ def find_scheme(names: Iterable[str], variant: str | None = None) -> Scheme | No
         return None
     if scheme is not CANONICAL:
         return scheme
-    return dataclasses.replace(scheme, info=_canonical_info(names, variant))
+    info = _canonical_info(names, variant)
+    return dataclasses.replace(scheme, info=info, whole=info.variant != "slim")
 
 
 def import_with(

@@ -120,6 +120,14 @@ class Bundle:
         """Whether this tensor holds strings."""
         return self.entries[name].kind == STRING
 
+    def data_files(self) -> list[Path]:
+        """Paths of the data files, which all must be there."""
+        return [self._data_file(number) for number in range(self._count)]
+
+    def _data_file(self, number: int) -> Path:
+        name = f"{self.prefix.name}.data-{number:05d}-of-{self._count:05d}"
+        return self.prefix.with_name(name)
+
     def _bytes(self, name: str) -> bytes:
         entry = self.entries[name]
         shard = self._shard(entry.shard)
@@ -129,8 +137,7 @@ class Bundle:
 
     def _shard(self, number: int) -> NDArray[np.uint8]:
         if number not in self._shards:
-            name = f"{self.prefix.name}.data-{number:05d}-of-{self._count:05d}"
-            path = self.prefix.with_name(name)
+            path = self._data_file(number)
             try:
                 self._shards[number] = np.memmap(path, np.uint8, "r")
             except (OSError, ValueError) as error:
