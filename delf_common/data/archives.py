@@ -64,8 +64,8 @@ def tar_members(path: Path) -> Iterator[Member]:
     """Give the files of a tar, compressed or not."""
     with tarfile.open(path, "r:*") as archive:
         for entry in archive:
-            check_tar_entry(path, entry)
             inside = safe_path(path, entry.name)
+            check_tar_entry(path, entry)
             content = archive.extractfile(entry) if entry.isreg() else None
             if content is not None:
                 yield Member(inside, entry.size, content)

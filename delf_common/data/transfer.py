@@ -229,7 +229,8 @@ def receive(
         DelfError: the beginning is not that of such a file.
     """
     head = b""
-    for chunk in response.raw.stream(CHUNK, decode_content=False):
+    # read1 gives what is there: a stall or a kill loses no byte that has arrived.
+    while chunk := response.raw.read1(CHUNK, decode_content=False):
         if not partial.length:
             head += chunk
             if len(head) < HEAD_BYTES:
