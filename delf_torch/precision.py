@@ -15,16 +15,18 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     A CPU without bf16 instructions takes 6 to 8 times as long in bf16 as in float32.
 
     Args:
-        precision: "auto" takes bf16 where the device has instructions for it.
+        precision: "auto" is bf16 on CUDA devices that have it, float32 elsewhere.
         device: where the network trains.
 
     Raises:
         UsageError: the device would lose by what was asked for.
     """
-    gains = _has_bfloat16(device)
-    if precision == "float32" or (precision == "auto" and not gains):
+    gains = has_bfloat16(device)
+    if precision == "auto":
+        precision = "bf16" if gains and device.type == "cuda" else "float32"
+    if precision == "float32":
         return torch.float32
-    if precision in ("auto", "bf16"):
+    if precision == "bf16":
         if not gains:
             raise UsageError(f"--precision bf16: {device} is slower with it; use auto")
         return torch.bfloat16
@@ -33,7 +35,8 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported()

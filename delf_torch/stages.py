@@ -32,6 +32,7 @@ class Stage(nn.Module):
         self.delf = delf
         self.backbone_trains = config.backbone_trains
         self.attention_trains = config.attention_trains
+        self.channels_last = config.channels_last
         self.attention_weight = config.attention_loss_weight
         for name, tensor in canonical_tensors(delf).items():
             if isinstance(tensor, nn.Parameter):
@@ -61,7 +62,8 @@ class Stage(nn.Module):
     def features(self, inputs: Tensor) -> Tensor:
         """Images, or features already, to block3 (B, C, h, w)."""
         if inputs.is_floating_point():
-            return inputs
+            layout = torch.channels_last if self.channels_last else None
+            return inputs.contiguous(memory_format=layout or torch.contiguous_format)
         with torch.set_grad_enabled(self.backbone_trains and torch.is_grad_enabled()):
             features: Tensor = self.delf.backbone(normalise(inputs))
         return features

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delf_common.training.config import TrainConfig
+from delf_common.training.feature_cache import CachedFeatures, Features
 from delf_common.training.open_records import open_records
 from delf_common.training.pipeline import BatchConfig, Batches
 from delf_common.training.records import RecordSource
@@ -42,6 +43,7 @@ class Streams:
         self.held_out = held_out
         self.num_classes = config.num_classes or source.num_classes
         self.training: Batches | None = None
+        self.cached: CachedFeatures | None = None
         self._samples: NDArray[np.uint8] | None = None
 
     @property
@@ -66,15 +68,30 @@ class Streams:
         self.training = self._batches(self.source, settings, done)
 
     def next(self) -> tuple[Inputs, Labels]:
-        """Images (B, S, S, 3) uint8 and labels (B,) int64 of the next step.
+        """Return the inputs and labels (B,) int64 of the next step.
+
+        Inputs are images (B, S, S, 3) uint8, or after `cache` their features.
 
         Raises:
             DelfError: too many records do not decode.
         """
         if self.training is None:
             raise RuntimeError("go_to comes before next")
-        batch = next(self.training)
-        return batch.images, batch.labels
+        if self.cached is None:
+            batch = next(self.training)
+            return batch.images, batch.labels
+        records = self.training.records_of(self.training.position)
+        self.training.position += 1
+        return self.cached.features[records], self.cached.labels[records]
+
+    def cache(self, features: Callable[[NDArray[np.uint8]], Features]) -> None:
+        """Compute the features of every photograph once; `next` returns them.
+
+        Args:
+            features: (B, S, S, 3) uint8 to (B, C, h, w) float32.
+        """
+        with contextlib.closing(self._one_pass(self.source, alone=True)) as batches:
+            self.cached = CachedFeatures(batches, features, len(self.source))
 
     def validation(self) -> Iterator[tuple[NDArray[np.uint8], Labels]]:
         """Whole photographs, once each, this process's share of them."""
@@ -85,12 +102,6 @@ class Streams:
                 if count == self.config.validation_batches:
                     return
                 yield batch.images, batch.labels
-
-    def one_pass(self) -> Iterator[NDArray[np.uint8]]:
-        """Every whole photograph of the training set in its own order, in batches."""
-        with contextlib.closing(self._one_pass(self.source, alone=True)) as batches:
-            for batch in batches:
-                yield batch.images
 
     @property
     def samples(self) -> NDArray[np.uint8]:

@@ -76,7 +76,7 @@ class TrainConfig:
         schedule: "linear" decays to 0 at max_iters, as TensorFlow's DELF; "mindspore"
             is the model zoo's, for comparison; "cosine"; "constant".
         warmup_steps: first steps, over which the rate rises from 0.
-        precision: "auto" is bf16 on devices that gain by it, else float32.
+        precision: "auto" is bf16 on CUDA devices that have it, else float32.
         accumulate_steps: parts that a batch is cut into, to save memory.
         channels_last: memory layout of the convolutions.
         compile: compile the step (torch.compile; graph mode).

@@ -83,7 +83,7 @@ def check_finite(steps: Sequence[Row], first: int) -> None:
 def describe(row: Row, last: int) -> str:
     """One line for the console."""
     parts = [f"step {row['step']}/{last}", f"loss {row['loss']:.4f}"]
-    for name in ("desc_accuracy", "attn_accuracy"):
+    for name in ("desc_accuracy", "attn_accuracy", "val_desc", "val_attn"):
         if name in row:
             parts.append(f"{name} {100 * row[name]:.1f} %")
     parts.append(f"lr {row['learning_rate']:.6g}")

@@ -74,8 +74,8 @@ def run_training(config: TrainConfig, world: World, make: TrainerFactory) -> Pat
         DelfError: data or weights are missing or damaged; the loss is not finite; too
             many records do not decode.
     """
-    check_config(config)
     with local_paths(config, world) as local:
+        check_config(local)
         return _run_stage(local, world, make)
 
 
@@ -192,6 +192,8 @@ class Run:
             write_text(self.folder / name, settings_text(self.config))
         self.metrics = MetricsFile(self._metrics_path if self.writes else None, done)
         self.streams.go_to(done)
+        if self.config.cache_features:
+            self.streams.cache(self.trainer.features)
         self.clock = time.perf_counter()
         self.clock_step = done
 
