@@ -6,6 +6,7 @@ import io
 import logging
 import math
 from itertools import islice
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ def photo(seed, height=60, width=80):
 class Memory:
     """A source of records in memory; record i is called r<i> and has label i."""
 
-    provenance = {}
+    provenance = MappingProxyType({})
 
     def __init__(self, count, bad=()):
         data = [b"no picture" if i in bad else encode(photo(i)) for i in range(count)]
@@ -438,3 +439,16 @@ def test_grain_leaves_the_log_s_handlers_as_they_are():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_the_bench_of_the_pipeline_gives_a_rate_for_every_way(tmp_path):
+    from delf_common.bench.pipeline import format_table, run_pipeline_bench
+
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(encode(photo(number)))
+    result = run_pipeline_bench(tmp_path, repeats=1)
+    rates = result["images_per_second"]
+    assert next(iter(rates)) == "plain loop" and len(rates) == 5
+    assert all(rate > 0 for rate in rates.values())
+    assert result["photographs"] == 3
+    assert format_table(result).count("images/s") == 5

@@ -13,7 +13,7 @@ from delf_common.cli.parsing import CommandParser, Namespace, build
 from delf_common.config import MatchConfig, VerifyConfig
 from delf_common.errors import UsageError
 
-BENCHES = ("verify", "extract", "retrieval", "homography")
+BENCHES = ("verify", "extract", "retrieval", "homography", "pipeline")
 
 
 def parser() -> CommandParser:
@@ -22,7 +22,8 @@ def parser() -> CommandParser:
         "bench",
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
         "extract: seconds by level, peak memory. retrieval: mAP beside rootSIFT and a "
-        "global descriptor. homography: inliers near the true homography.",
+        "global descriptor. homography: inliers near the true homography. pipeline: "
+        "photographs a second of the training pipeline, by workers.",
         "delf bench extract --repeats 5",
     )
     command.add_argument("name", choices=BENCHES, help="what to measure")
@@ -32,7 +33,7 @@ def parser() -> CommandParser:
         type=str,
         default=None,
         help="retrieval: folder of photographs; homography: folder with pairs.json; "
-        "extract: a photograph",
+        "extract: a photograph; pipeline: folder of photographs (default: synthetic)",
     )
     command.add_argument(
         "--ground_truth", type=str, default=None, help="retrieval: a gnd.json"
@@ -53,6 +54,7 @@ def run(options: Namespace) -> None:
         "extract": extract,
         "retrieval": retrieval,
         "homography": homography,
+        "pipeline": pipeline,
     }[options.name]
     result, text = measure(options)
     machine = describe_machine()
@@ -118,6 +120,15 @@ def homography(options: Namespace) -> Measured:
         build(MatchConfig, options),
         build(VerifyConfig, options),
     )
+    return result, format_table(result)
+
+
+def pipeline(options: Namespace) -> Measured:
+    """Training pipeline alone."""
+    from delf_common.bench.pipeline import format_table, run_pipeline_bench
+
+    folder = Path(options.images) if options.images else None
+    result = run_pipeline_bench(folder, options.repeats)
     return result, format_table(result)
 
 
