@@ -199,18 +199,19 @@ def test_a_server_that_ignores_ranges_starts_the_file_anew(gldv2, tmp_path):
 @pytest.mark.parametrize("blind", [False, True])
 def test_bytes_of_a_changed_file_are_not_joined(server, tmp_path, blind):
     # blind: the server answers 206 in spite of If-Range; the ETag tells.
-    path = f"{DELF}/delf_gld_20190411.tar.gz"
-    old = tgz_of({"model/a": os.urandom(30_000)})
-    new = tgz_of({"model/a": os.urandom(30_000)})
+    path = f"{GOOGLE}/metadata/train.csv"  # no checksum; both of one length
+    old = b"id,url,landmark_id\n" + b"old,of,1\n" * 3000
+    new = b"id,url,landmark_id\n" + b"new,at,2\n" * 3000
 
     def change():
         server.files[path] = new
 
     server.files[path] = old
     server.script[path] = [{"cut": 10_000}, {"before": change, "blind": blind}]
-    wanted = ["pretrained", "--only", "delf_gld_20190411.tar.gz"]
-    assert download(server, tmp_path, *wanted) == 0
-    assert (tmp_path / "delf_gld_20190411.tar.gz").read_bytes() == new
+    assert download(server, tmp_path, "gldv2", "--only", "train.csv") == 0
+    assert (tmp_path / "train/train.csv").read_bytes() == new
+    # If-Range makes an honest server send the new file at once.
+    assert len(server.asked(path)) == (3 if blind else 2)
 
 
 def test_without_etag_date_or_checksum_a_rest_is_not_joined(server, tmp_path):
@@ -240,14 +241,16 @@ def test_a_range_past_the_end_starts_the_file_anew(gldv2, tmp_path):
     assert tar_in(tmp_path) == gldv2.files[TAR]
 
 
-def test_a_range_that_begins_elsewhere_is_not_joined(gldv2, tmp_path):
+@pytest.mark.parametrize(
+    "where", ["bytes 9000-{end}/{size}", "bytes 10000-{end}/1{size}", "10000", ""]
+)
+def test_a_range_other_than_was_asked_is_not_joined(gldv2, tmp_path, where):
     size = len(gldv2.files[TAR])
-    gldv2.script[TAR] = [
-        {"cut": 10_000},
-        {"range": f"bytes 9000-{size - 1}/{size}"},
-    ]
+    where = where.format(end=size - 1, size=size)
+    gldv2.script[TAR] = [{"cut": 10_000}, {"range": where}]
     assert download(gldv2, tmp_path, *ONE) == 0
     assert tar_in(tmp_path) == gldv2.files[TAR]
+    assert [asked for asked, _ in gldv2.asked(TAR)] == ["", "bytes=10000-", ""]
 
 
 def test_a_redirect_is_followed_and_resumed(gldv2, tmp_path):
@@ -466,6 +469,7 @@ def test_a_file_longer_than_the_free_space_is_not_begun(
     wanted = ["pretrained", "--only", "delf_gld_20190411.tar.gz"]
     assert download(server, tmp_path, *wanted) == 1
     assert "no space" in capsys.readouterr().err
+    assert not (tmp_path / "delf_gld_20190411.tar.gz").exists()
 
 
 def test_a_disk_that_fills_up_keeps_what_has_arrived(
@@ -578,6 +582,53 @@ def test_paris_is_flattened_without_its_corrupt_files(server, tmp_path):
         "paris_louvre_000001.jpg",
     ]
     assert (tmp_path / "paris6k_ground_truth/eiffel_1_query.txt").read_bytes() == b"q"
+
+
+def test_a_cut_off_archive_is_set_aside_and_fetched_again_by_the_command_shown(
+    server, tmp_path, capsys
+):
+    path = f"{DELF}/delf_gld_20190411.tar.gz"
+    whole = tgz_of({"model/a": os.urandom(9000)})
+    server.files[path] = whole[:5000]
+    wanted = ["pretrained", "--only", "delf_gld_20190411.tar.gz"]
+    assert download(server, tmp_path, *wanted) == 1
+    message = capsys.readouterr().err
+    assert "cut off or damaged" in message
+    assert not (tmp_path / "delf_gld_20190411/model").exists()
+    server.files[path] = whole
+    command = next(li for li in message.splitlines() if li.startswith("    delf"))
+    assert main(command.split()[1:]) == 0
+    assert (tmp_path / "delf_gld_20190411/model/a").exists()
+    assert (tmp_path / "delf_gld_20190411.tar.gz.damaged").read_bytes() == whole[:5000]
+
+
+def test_a_verified_archive_that_would_escape_is_refused_each_time_and_kept(
+    gldv2, tmp_path, capsys
+):
+    gldv2.files[TAR] = tar_of({"a/b/c/good.jpg": b"x", "../../escaped": b"x"})
+    publish_md5(gldv2)
+    for _ in range(2):
+        assert download(gldv2, tmp_path / "out", *ONE, "--extract") == 1
+        message = capsys.readouterr().err
+        assert "refused to unpack '../../escaped'" in message
+        assert "--extract" in message.splitlines()[-1]
+    assert len(gldv2.asked(TAR)) == 1
+    assert tar_in(tmp_path / "out") == gldv2.files[TAR]
+    assert not list(tmp_path.rglob("*escaped*")) + list(tmp_path.rglob("*.jpg"))
+
+
+def test_the_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
+    import pickle
+
+    monkeypatch.setenv("http_proxy", server.address)
+    monkeypatch.setenv("no_proxy", "")
+    path = "/revisitop/data/datasets/roxford5k/gnd_roxford5k.pkl"
+    truth = {"imlist": ["a"], "qimlist": ["q"], "gnd": [{}]}
+    server.files[path] = pickle.dumps(truth)
+    place = ["--output_directory", str(tmp_path), *QUICK]
+    only = ["--only", "gnd_roxford5k.pkl"]
+    assert main(["download", "revisited", *only, *place]) == 0
+    assert (tmp_path / "gnd_roxford5k.pkl").read_bytes() == server.files[path]
 
 
 def test_oxford_arrives_flat_with_its_ground_truth(server, tmp_path):
