@@ -19,7 +19,7 @@ def order_of_epoch(records: int, seed: int, epoch: int) -> NDArray[np.intp]:
     """Order of the records in an epoch: a stable sort by raw bits of PCG64.
 
     Raw bits are the same in every NumPy; its permutations are not promised to be. All
-    records are shuffled together, 0.5 s an epoch for the four million of GLDv2.
+    records are shuffled together: a second an epoch for the four million of GLDv2.
     """
     sequence = np.random.SeedSequence([ORDER_SEED, seed, epoch])
     return np.argsort(np.random.PCG64(sequence).random_raw(records), kind="stable")
