@@ -519,14 +519,20 @@ def test_a_kill_loses_nothing_and_two_processes_do_not_mix(gldv2, tmp_path, caps
     assert nothing_is_left_over(tmp_path)
 
 
-def test_a_kill_between_record_and_rename_needs_no_network(gldv2, tmp_path):
-    gldv2.script[TAR] = [{"cut": 10_000}, *[{"status": 500}] * 3]
-    assert download(gldv2, tmp_path, *ONE) == 1
-    part = tmp_path / "train/.images_000.tar.part"
-    part.write_bytes(gldv2.files[TAR])
-    before = len(gldv2.asked(TAR))
+def test_a_kill_between_record_and_rename_needs_no_network(
+    gldv2, tmp_path, monkeypatch
+):
+    from delf_common.data.partial import PartialFile
+
+    def kill(_):
+        raise OSError(errno.EIO, "killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialFile, "finish", kill)
+        assert download(gldv2, tmp_path, *ONE) == 1
+    before = len(gldv2.requests)
     assert download(gldv2, tmp_path, *ONE) == 0
-    assert len(gldv2.asked(TAR)) == before
+    assert len(gldv2.requests) == before
     assert tar_in(tmp_path) == gldv2.files[TAR]
 
 
