@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delf_common.extraction.receptive_field import ReceptiveField
+from delf_common.training.config import TrainConfig
 from delf_common.weights.metadata import WeightsInfo
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -76,3 +77,6 @@ class Backend(Protocol):
 
     def load_network(self, weights: str | Path, device: str = "auto") -> FeatureNetwork:
         """Load a canonical checkpoint (a path or the name of embedded weights)."""
+
+    def train(self, config: TrainConfig) -> Path:
+        """Train one stage; returns the path of its last checkpoint."""

@@ -12,6 +12,7 @@ from delf_common import __version__
 from delf_common.errors import DelfError, UsageError
 
 COMMANDS = {
+    "train": "train one stage on labelled photographs: tuning, then attn",
     "extract": "keypoints and descriptors of photographs, into one HDF5 file",
     "match": "match two photographs, verify the matches, draw them",
     "pca": "learn the projection that shortens descriptors",

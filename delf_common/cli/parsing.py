@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
@@ -102,6 +103,10 @@ class CommandParser(ArgumentParser):
         if unknown != text.split(" ")[0]:
             near = difflib.get_close_matches(unknown.split("=")[0], flags, n=1)
             text += f" (did you mean {near[0]}?)" if near else ""
+        key = re.match(r"Option '(\w+)' is not accepted", text)
+        if key:
+            near = difflib.get_close_matches(f"--{key[1]}", flags, n=1)
+            text += f" (did you mean {near[0][2:]}?)" if near else ""
         required, colon, names = text.partition("arguments are required: ")
         if colon:
             listed = (f"--{n}" if f"--{n}" in flags else n for n in names.split(", "))

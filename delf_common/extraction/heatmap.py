@@ -37,13 +37,17 @@ def draw_attention(image: Image, attention: NDArray[np.float32]) -> Image:
     grey = image.mean(axis=2, keepdims=True)
     photograph = GREY * image + (1 - GREY) * grey
     mixed = (1 - OPACITY) * photograph + OPACITY * colours
-    return np.rint(mixed).astype(np.uint8)
+    result: Image = np.rint(mixed).astype(np.uint8)
+    return result
 
 
 def attention_of(network: FeatureNetwork, image: Image) -> NDArray[np.float32]:
     """Attention (h, w) of one photograph at its own size."""
-    maps = network.dense(image[None], [image.shape[:2]])
-    return maps[0].attention[0]
+    height, width = image.shape[:2]
+    attention: NDArray[np.float32] = network.dense(image[None], [(height, width)])[
+        0
+    ].attention[0]
+    return attention
 
 
 def write_heatmap(network: FeatureNetwork, image: Image, output: Path) -> None:

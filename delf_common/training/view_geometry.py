@@ -76,12 +76,14 @@ def change_viewpoint(
 ) -> Image:
     """The photograph (H, W, 3) seen through a drawn homography, without empty pixels.
 
-    Seven views of ten are surrounded by another photograph, if there are ``others``;
-    the rest are mirrored at the photograph's borders.
+    Seven views of ten are surrounded by another photograph, if there are ``others`` and
+    the photograph itself fills a third; the rest are mirrored at its borders.
     """
     target = view_size(float(rng.choice(config.aspects)), config.long_side)
     matrix = _draw_telling_homography(image, target, rng, config)
-    foreign = len(others) > 0 and rng.random() < 0.7
+    # Where another photograph would fill most of the view, the label would be a lie.
+    own = _share_filled(matrix, (image.shape[1], image.shape[0]), target)
+    foreign = len(others) > 0 and rng.random() < 0.7 and own >= 0.35
     surroundings = cover(others[rng.integers(len(others))], target) if foreign else None
     shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     if shrink < 0.7:  # Else warping a large photograph down would alias.
@@ -135,19 +137,31 @@ def _tells(
     target: tuple[int, int],
 ) -> bool:
     """Whether the view fills or holds enough of the photograph, and not only sky."""
-    rows, columns = np.mgrid[0:48, 0:48]
-    grid = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5], axis=1) / 48
-    placed, depth = _project(grid * source, matrix)
+    placed, depth = _project(_grid() * source, matrix)
     if depth.min() <= 0 or depth.max() > 4 * depth.min():
         return False  # Behind the camera, or nearly edge-on.
-    back, _ = _project(grid * target, np.linalg.inv(matrix))
-    filled = np.all((back >= 0) & (back < source), axis=1).mean()
+    filled = _share_filled(matrix, source, target)
     inside = np.all((placed >= 0) & (placed < target), axis=1)
     if not inside.any():
         return False
     seen = detail.ravel()[inside]
     held = seen.sum() / max(detail.sum(), 1e-9)
     return bool((filled >= 0.5 or held >= 0.6) and seen.mean() >= 0.5 * detail.mean())
+
+
+def _share_filled(
+    matrix: NDArray[np.float64], source: tuple[int, int], target: tuple[int, int]
+) -> float:
+    """Share of the view that the photograph fills."""
+    back, _ = _project(_grid() * target, np.linalg.inv(matrix))
+    return float(np.all((back >= 0) & (back < source), axis=1).mean())
+
+
+def _grid() -> NDArray[np.float64]:
+    """(2304, 2) centres (x, y) of 48 x 48 cells of the unit square, row by row."""
+    rows, columns = np.mgrid[0:48, 0:48]
+    grid: NDArray[np.float64] = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    return (grid + 0.5) / 48
 
 
 def _project(
