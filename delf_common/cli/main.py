@@ -20,6 +20,7 @@ COMMANDS = {
     "search": "find the photographs of an index that show the query's place",
     "evaluate": "mAP, mP@k and mR@k by the benchmarks' protocols",
     "convert": "convert weights into the canonical checkpoint",
+    "interchange": "features and matches to and from COLMAP, hloc, kapture, .delf",
     "download": "data sets and weights, verified and resumed",
     "demo": "write example photographs with a known ground truth",
     "bench": "measure speed and quality, beside the plain ways",

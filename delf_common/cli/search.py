@@ -101,9 +101,15 @@ def query_extractor(index: Index, options: Namespace) -> Extractor:
     """Load the network with the settings the index was made with.
 
     Raises:
-        UsageError: weights or PCA are not those of the index.
+        UsageError: weights or PCA are not those of the index, or the features came by
+            ``delf interchange``.
     """
     made_with = index.info["config"]
+    if not made_with:
+        raise UsageError(
+            f"{index.path} holds the features of another program "
+            f"({index.info['weights']}), which no weights here make of a photograph"
+        )
     for field in dataclasses.fields(ExtractConfig):
         setattr(options, field.name, made_with[field.name])
     if made_with["score_threshold"] is None:

@@ -75,6 +75,22 @@ def read_image(source: str | Path | bytes, *, max_pixels: int) -> Image:
         raise ImageError(f"{name}: damaged picture ({what})") from None
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture once it is upright; only the header is read.
+
+    Raises:
+        ImageError: not a picture, or damaged; names the file.
+    """
+    try:
+        with open_picture(path.read_bytes()) as picture:
+            width, height = picture.size
+            turned = read_orientation(picture) >= 5
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        what = str(error) or type(error).__name__
+        raise ImageError(f"{path}: its size cannot be read ({what})") from None
+    return (height, width) if turned else (width, height)
+
+
 def open_picture(data: bytes) -> PillowImage.Image:
     """Read a picture's header as `PIL.Image.open` does, but without its pixel limit.
 

@@ -80,10 +80,37 @@ def read_matches(path: Path, name0: str, name1: str) -> ImageMatch:
             if pair_key(name0, name1) in file:
                 return _read_group(file[pair_key(name0, name1)])
             if pair_key(name1, name0) in file:
-                return _turn(_read_group(file[pair_key(name1, name0)]))
+                return turn(_read_group(file[pair_key(name1, name0)]))
     except (OSError, KeyError) as error:
         raise DelfError(f"{path} is no matches file ({error})") from None
     raise DelfError(f"{path} has no matches of {name0} and {name1}")
+
+
+def list_pairs(path: Path, names: Iterable[str]) -> list[Pair]:
+    """Pairs that a matches file has, in its order.
+
+    Args:
+        path: the HDF5 file.
+        names: of the images; the file has "-" for each "/" in them.
+
+    Raises:
+        DelfError: the file is missing or damaged, has an image that is not among the
+            names, or the names differ by "-" and "/" only.
+    """
+    plain: dict[str, str] = {}
+    for name in names:
+        twin = plain.setdefault(name.replace("/", "-"), name)
+        if twin != name:
+            raise DelfError(f"{path} cannot tell {twin!r} from {name!r}; rename one")
+    try:
+        with h5py.File(path, "r") as file:
+            keys = [(key0, key1) for key0, group in file.items() for key1 in group]
+    except (OSError, AttributeError, TypeError) as error:
+        raise DelfError(f"{path} is no matches file ({error})") from None
+    unknown = sorted({key for pair in keys for key in pair} - set(plain))
+    if unknown:
+        raise DelfError(f"{path} matches {unknown[0]}, of which there are no features")
+    return [(plain[key0], plain[key1]) for key0, key1 in keys]
 
 
 def _read_group(group: h5py.Group) -> ImageMatch:
@@ -100,8 +127,8 @@ def _read_group(group: h5py.Group) -> ImageMatch:
     return ImageMatch(Matches(pairs, distances), Verification(model, inliers))
 
 
-def _turn(found: ImageMatch) -> ImageMatch:
-    """Exchange the two images."""
+def turn(found: ImageMatch) -> ImageMatch:
+    """Exchange the two images; the inliers stay those judged in image 1 of old."""
     order = np.argsort(found.matches.pairs[:, 1], kind="stable")
     model = found.verification.model
     return ImageMatch(
