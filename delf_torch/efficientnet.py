@@ -7,6 +7,8 @@ block1 to block4 (4, 8, 16, 32), so that block3 means the same as in ResNet.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -61,10 +63,10 @@ class EfficientNetLite0(nn.Module):
         units = lite0_units()
         self.conv1 = Convolution(3, LITE0_STEM, 3, 2, bias=folded)
         self.bn1 = norm(LITE0_STEM, LITE0_EPS, folded)
-        self.block1 = nn.Sequential(*[Unit(unit, folded) for unit in units["block1"]])
-        self.block2 = nn.Sequential(*[Unit(unit, folded) for unit in units["block2"]])
-        self.block3 = nn.Sequential(*[Unit(unit, folded) for unit in units["block3"]])
-        self.block4 = nn.Sequential(*[Unit(unit, folded) for unit in units["block4"]])
+        self.block1 = build_block(units["block1"], folded)
+        self.block2 = build_block(units["block2"], folded)
+        self.block3 = build_block(units["block3"], folded)
+        self.block4 = build_block(units["block4"], folded)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to block3 (B, 112, h, w), stride 16."""
@@ -78,3 +80,8 @@ class EfficientNetLite0(nn.Module):
         """Go from block3 on to block4 (B, 320, h, w), stride 32."""
         x: Tensor = self.block4(features)
         return x
+
+
+def build_block(units: Sequence[InvertedResidual], folded: bool) -> nn.Sequential:
+    """Stack a block's units."""
+    return nn.Sequential(*[Unit(unit, folded) for unit in units])

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DELF's network in MindSpore; fits `delf_common.protocols.Backend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from delf_ms.environment import prepare_environment
+
+if TYPE_CHECKING:
+    from delf_ms.network import MsNetwork
+
+__all__ = ["load_network"]
+
+
+def load_network(weights: str | Path, device: str = "auto") -> MsNetwork:
+    """Load a canonical checkpoint; see `delf_ms.loading.load_network`.
+
+    MindSpore is imported here and not with the package: how loud it is has to be
+    known before.
+    """
+    prepare_environment()
+    from delf_ms.loading import load_network
+
+    return load_network(weights, device)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers whose padding and statistics are the same in every framework."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, dtype, nn, ops
+
+from delf_common.extraction.receptive_field import Layer, Padding
+from delf_common.weights.architectures import BATCH_NORM_MOMENTUM
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that pads by TensorFlow's rule, or by a fixed number of cells.
+
+    Args:
+        channels: that come in.
+        width: channels that go out.
+        kernel: side of the window.
+        stride: of the window.
+        padding: "same", "valid", or cells on every side.
+        groups: as many as channels for a depthwise convolution.
+        bias: whether there is one.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        kernel: int,
+        stride: int = 1,
+        padding: Padding = "same",
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        # MindSpore's "same" is TensorFlow's rule, computed for each input.
+        mode = "pad" if isinstance(padding, int) else padding
+        fixed = padding if isinstance(padding, int) else 0
+        super().__init__(
+            channels, width, kernel, stride, mode, fixed, 1, groups, has_bias=bias
+        )
+        self.layer = Layer(kernel, stride, padding)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that can be frozen: then training mode leaves it as it is.
+
+    Args:
+        channels: that it normalises.
+        eps: added to the variance.
+    """
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__(channels, eps, 1 - BATCH_NORM_MOMENTUM)
+
+
+class MaxPool(nn.Cell):
+    """The 3x3 pool with stride 2 after ResNet's stem and ReLU.
+
+    Args:
+        padding: "same", "valid", or cells on every side; padding never wins the
+            maximum.
+    """
+
+    def __init__(self, padding: Padding) -> None:
+        super().__init__()
+        self.padding = padding if isinstance(padding, int) else 0
+        mode = "valid" if isinstance(padding, int) else padding
+        self.pool = nn.MaxPool2d(3, 2, mode)
+        self.layer = Layer(3, 2, padding)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Pool (B, C, H, W)."""
+        if self.padding:
+            x = ops.pad(x, (self.padding,) * 4, value=float("-inf"))
+        return self.pool(x)
+
+
+class Subsample(nn.Cell):
+    """Every second row and column, from the first: a 1x1 pool with stride 2."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Subsample (B, C, H, W) to (B, C, ceil(H / 2), ceil(W / 2))."""
+        return x[:, :, ::2, ::2]
+
+
+def norm(channels: int, eps: float, folded: bool) -> nn.Cell:
+    """A batch norm, or nothing where it is folded into the convolution before it."""
+    return nn.Identity() if folded else BatchNorm(channels, eps)
+
+
+def freeze_batch_norm(module: nn.Cell, frozen: bool = True) -> None:
+    """Freeze every batch norm of a module, or release it.
+
+    `set_train` reaches the flag ``training`` of every cell without asking the cell, so
+    a frozen one is told not to look at it.
+    """
+    for _, layer in module.cells_and_names():
+        if isinstance(layer, BatchNorm):
+            layer.use_batch_statistics = False if frozen else None
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)) of any shape, above 0.
+
+    MindSpore's own has no log1p: at -10 it keeps 4 digits, and at -20 none.
+    """
+    return ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(B, H, W, 3) bytes to (B, 3, H, W) float32, (pixel - 128) / 128."""
+    return (images.permute(0, 3, 1, 2).to(dtype.float32) - 128) / 128
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, half-pixel centres, no antialiasing; nothing for the own size."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return ops.interpolate(images, tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam's MindSpore side: bytes go up, attention comes down, then chosen rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+from numpy.typing import NDArray
+
+from delf_common.protocols import DenseMaps, Images, Size
+from delf_common.weights.architectures import (
+    check_block4,
+    feature_channels,
+    receptive_field,
+)
+from delf_common.weights.checkpoint import Checkpoint
+from delf_common.weights.folding import fold_batch_norm
+from delf_ms.delf import build_delf
+from delf_ms.layers import normalise, resize
+from delf_ms.parameters import put_params
+
+
+class MsMaps:
+    """Maps of one pyramid level; the features stay on the device.
+
+    Args:
+        features: (B, C, h, w), not normalised.
+        attention: (B, h, w), on the device.
+    """
+
+    def __init__(self, features: Tensor, attention: Tensor) -> None:
+        self.features = features.permute(0, 2, 3, 1)
+        self.attention: NDArray[np.float32] = attention.asnumpy()
+
+    def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Feature rows (n, C) of the chosen cells, row-major indices."""
+        rows = self.features[image].flatten(start_dim=0, end_dim=1)
+        if not len(cells):
+            return np.zeros((0, rows.shape[1]), np.float32)
+        chosen = Tensor(np.asarray(cells, np.int64))
+        return ops.gather(rows, chosen, 0).asnumpy()
+
+
+class MsNetwork:
+    """A backbone with its attention; fits `delf_common.protocols.FeatureNetwork`.
+
+    Args:
+        checkpoint: canonical parameters and their info.
+        device: where the network runs.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        self.info = checkpoint.info
+        self.device = device
+        self.receptive_field = receptive_field(self.info)
+        self.channels = feature_channels(self.info)
+        delf = build_delf(self.info, folded=True)
+        put_params(delf, fold_batch_norm(checkpoint.params, self.info))
+        self.delf = delf.set_train(False)
+        self.delf.requires_grad = False
+        self.maps = compile_graph(self.delf)
+        self.deepest = compile_graph(self.delf.deepest)
+
+    def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
+        """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
+        pixels = self._upload(images)
+        outputs = [self._level(pixels, size) for size in sizes]
+        return [MsMaps(features, attention) for features, attention in outputs]
+
+    def global_maps(self, images: Images, size: Size) -> NDArray[np.float32]:
+        """The deepest map, from which global descriptors are pooled.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB.
+            size: (height, width) to resize to first.
+
+        Returns:
+            (B, C, h, w) float32: block4, C 320 for EfficientNet-Lite0, 2048 for
+            ResNet-50, stride 32.
+
+        Raises:
+            DelfError: the weights end at block3.
+        """
+        check_block4(self.info)
+        pixels = self._upload(images)
+        maps = [self.deepest(resize(part, size)) for part in self._parts(pixels)]
+        return ops.cat(maps).asnumpy()
+
+    def _upload(self, images: Images) -> Tensor:
+        return normalise(Tensor(np.ascontiguousarray(images)))
+
+    def _parts(self, pixels: Tensor) -> Sequence[Tensor]:
+        """On a CPU one image at a time: its bits must not depend on its batch."""
+        if self.device != "cpu":
+            return [pixels]
+        return [pixels[i : i + 1] for i in range(len(pixels))]
+
+    def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        pairs = [self.maps(resize(part, size)) for part in self._parts(pixels)]
+        features, attention = zip(*pairs, strict=True)
+        return ops.cat(features), ops.cat(attention)
+
+
+def compile_graph(network: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
+    """Compile once for images of any number and size.
+
+    With ``MS_JIT=0`` in the environment MindSpore runs operator by operator instead
+    (PyNative), where a debugger and prints reach every layer.
+    """
+
+    def run(images: Tensor) -> object:
+        return network(images)
+
+    any_size = Tensor(shape=[None, 3, None, None], dtype=ms.float32)
+    return ms.enable_dynamic(images=any_size)(ms.jit(run))
