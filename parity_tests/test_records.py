@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training sets: what is opened as what, dense labels, the split, and every error."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from delf_common.errors import DelfError
@@ -251,25 +248,6 @@ def test_a_mindrecord_file_says_which_backend_reads_it(tmp_path):
     for path in (tmp_path, tmp_path / "train.mindrecord000"):
         with pytest.raises(DelfError, match="only --backend ms"):
             open_records(path)
-
-
-def test_a_manifest_is_opened_as_built_shards(tmp_path, monkeypatch):
-    import sys
-    from types import SimpleNamespace
-
-    put(tmp_path, "train.mindrecord000", "pictures/a/1.jpg", "pictures/b/1.jpg")
-    (tmp_path / "manifest.json").write_text(json.dumps({}))
-    built = open_folder(tmp_path / "pictures")
-    opened = []
-    shards = SimpleNamespace(open_shards=lambda path: opened.append(path) or built)
-    monkeypatch.setitem(sys.modules, "delf_common.training.shards", shards)
-    for path in (tmp_path, tmp_path / "train.mindrecord000"):
-        assert open_records(path) is built
-    assert opened == [Path(tmp_path)] * 2
-    wider = open_records(tmp_path, num_classes=5)
-    assert (wider.num_classes, list(wider.labels), len(wider)) == (5, [0, 1], 2)
-    with pytest.raises(DelfError, match=r"record 1: label 1 is outside 0\.\.0"):
-        open_records(tmp_path, num_classes=1)
 
 
 def test_a_path_that_is_no_training_set_says_what_is(tmp_path):

@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": "convert weights into the canonical checkpoint",
     "interchange": "features and matches to and from COLMAP, hloc, kapture, .delf",
     "download": "data sets and weights, verified and resumed",
+    "build-dataset": "labelled pictures into shards for training",
     "demo": "write example photographs with a known ground truth",
     "bench": "measure speed and quality, beside the plain ways",
 }

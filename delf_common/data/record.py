@@ -13,6 +13,7 @@ from types import TracebackType
 from delf_common.data.checksums import algorithm_of, checksum_of
 from delf_common.errors import DelfError
 from delf_common.io.atomic import write_text
+from delf_common.io.lock import Lock
 
 NAME = "delf_download.json"
 LOCK = ".delf_download.lock"
@@ -50,7 +51,7 @@ class Record:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._lock = Lock(folder / LOCK)
+        self._lock = Lock(folder / LOCK, "delf download")
         self._guard = threading.Lock()
         self._entries = read_entries(folder / NAME)
 
@@ -120,26 +121,3 @@ def read_entries(path: Path) -> dict[str, Entry]:
             f"{path} is damaged ({error}); remove it: files whose checksum is "
             f"published are then read and noted again, not fetched"
         ) from None
-
-
-class Lock:
-    """A lock on a file, held until it is closed or the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
-        try:
-            import fcntl
-        except ImportError:  # Windows: two downloads into one folder are not prevented
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise DelfError(
-                f"another delf download works in {path.parent}; wait for it, or choose "
-                f"another --output_directory"
-            ) from None
-
-    def close(self) -> None:
-        """Let go."""
-        self._file.close()

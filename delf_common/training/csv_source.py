@@ -16,7 +16,9 @@ COLUMNS = ["path", "label"]
 INTEGER = re.compile(r"[+-]?\d+")
 
 
-def open_csv(path: str | Path, num_classes: int | None = None) -> FileRecords:
+def open_csv(
+    path: str | Path, num_classes: int | None = None, *, missing_ok: bool = False
+) -> FileRecords:
     """Open a CSV with a path and a label in each row.
 
     With a header that names ``path`` and ``label``, the columns may stand in any order
@@ -27,6 +29,7 @@ def open_csv(path: str | Path, num_classes: int | None = None) -> FileRecords:
     Args:
         path: the file, UTF-8.
         num_classes: classes of the classifier; None for one above the largest label.
+        missing_ok: do not look whether the pictures are there.
 
     Returns:
         The records in the order of the rows, called by the path as it is written.
@@ -46,7 +49,8 @@ def open_csv(path: str | Path, num_classes: int | None = None) -> FileRecords:
     integers = all(INTEGER.fullmatch(word) for word in words)
     labels, classes = ([int(w) for w in words], ()) if integers else number_names(words)
     limit = count_classes(labels, num_classes, describe)
-    refuse_missing([table.parent / name for name in names], describe)
+    if not missing_ok:
+        refuse_missing([table.parent / name for name in names], describe)
     kind = "integers" if integers else "names"
     provenance = {"records": "csv", "path": str(table), "labels": kind}
     return FileRecords(

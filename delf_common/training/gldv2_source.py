@@ -17,7 +17,11 @@ Row = tuple[int, str, int]  # line, image id, landmark id
 
 
 def open_gldv2(
-    folder: str | Path, num_classes: int | None = None, clean: bool | None = None
+    folder: str | Path,
+    num_classes: int | None = None,
+    clean: bool | None = None,
+    *,
+    missing_ok: bool = False,
 ) -> FileRecords:
     """Open the training images of Google Landmarks v2.
 
@@ -29,6 +33,7 @@ def open_gldv2(
         num_classes: classes of the classifier; None for as many as landmarks
             (train.csv: 203,094; train_clean.csv: 81,313).
         clean: use train_clean.csv; None for it where it is there.
+        missing_ok: do not look whether the images are there.
 
     Returns:
         The records in the order of the csv, called by their ids.
@@ -42,7 +47,36 @@ def open_gldv2(
     root = Path(folder)
     use_clean = (root / CLEAN_CSV).is_file() if clean is None else clean
     table = root / (CLEAN_CSV if use_clean else TRAIN_CSV)
-    rows = list(_read_clean(table) if use_clean else _read_train(table))
+    images = root / "train" if (root / "train").is_dir() else root
+    return open_gldv2_table(
+        table, images, num_classes, clean=use_clean, missing_ok=missing_ok
+    )
+
+
+def open_gldv2_table(
+    table: Path,
+    images: Path,
+    num_classes: int | None = None,
+    *,
+    clean: bool,
+    missing_ok: bool = False,
+) -> FileRecords:
+    """Open the images that a csv file lists, wherever the two lie.
+
+    Args:
+        table: train.csv or train_clean.csv, by any name.
+        images: folder that ``a/b/c/abc....jpg`` is below.
+        num_classes: as in `open_gldv2`.
+        clean: whether the table has the columns of train_clean.csv.
+        missing_ok: do not look whether the images are there.
+
+    Returns:
+        As `open_gldv2`.
+
+    Raises:
+        DelfError: as `open_gldv2`.
+    """
+    rows = list(_read_clean(table) if clean else _read_train(table))
     if not rows:
         raise DelfError(f"{table}: no rows below the header")
     names = [name for _, name, _ in rows]
@@ -56,9 +90,9 @@ def open_gldv2(
         return f"{table} line {line} (image {name}, landmark {landmark})"
 
     limit = count_classes(labels, num_classes, describe)
-    images = root / "train" if (root / "train").is_dir() else root
-    refuse_missing([images / image_file(name) for name in names], describe)
-    provenance = {"records": "gldv2", "path": str(root), "csv": table.name}
+    if not missing_ok:
+        refuse_missing([images / image_file(name) for name in names], describe)
+    provenance = {"records": "gldv2", "path": str(table.parent), "csv": table.name}
     class_names = [str(landmark) for landmark in landmarks]
     return FileRecords(
         images, names, labels, limit, provenance, image_file, class_names

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
+from delf_common.dataset.manifest import BUILDING, MANIFEST, TRAIN, VALIDATION
 from delf_common.errors import DelfError
 from delf_common.training.csv_source import open_csv
 from delf_common.training.csv_text import read_header
@@ -14,15 +16,15 @@ from delf_common.training.gldv2_source import CLEAN_CSV, TRAIN_CSV, open_gldv2
 from delf_common.training.labels import count_classes
 from delf_common.training.records import RecordSource
 
-MANIFEST = "manifest.json"  # what built shards have beside them
-
 
 def open_records(path: str | Path, num_classes: int | None = None) -> RecordSource:
     """Open a training set.
 
     A folder with a manifest is built shards; a folder with train.csv or
     train_clean.csv is Google Landmarks v2; another folder has a folder for each class.
-    A file is a CSV, one of GLDv2's, or a MindRecord shard with a manifest beside it.
+    A file is a CSV, one of GLDv2's, or a shard with a manifest beside it. Of built
+    shards the training split is opened; ``FOLDER/validation`` or one of its shards is
+    the other.
 
     Args:
         path: folder or file.
@@ -36,12 +38,16 @@ def open_records(path: str | Path, num_classes: int | None = None) -> RecordSour
             is damaged, empty, or has a label outside the classes.
     """
     place = Path(path)
+    split = place.name.partition(".")[0]
+    is_split = split in (TRAIN, VALIDATION) and place.suffix.lower() != ".csv"
+    if is_split and not place.is_dir() and (place.parent / MANIFEST).is_file():
+        return _open_shards(place.parent, num_classes, split)
     if not place.exists():
         raise DelfError(f"{place}: there is no such training set")
     if place.is_dir():
         return _open_directory(place, num_classes)
     if ".mindrecord" in place.name:
-        return _open_mindrecord(place, num_classes)
+        _refuse_mindrecord(place)
     if place.suffix.lower() != ".csv":
         raise DelfError(
             f"{place} is no training set; name a folder with a folder for each class, "
@@ -55,19 +61,22 @@ def open_records(path: str | Path, num_classes: int | None = None) -> RecordSour
 def _open_directory(folder: Path, num_classes: int | None) -> RecordSource:
     """Open a folder by what lies in it."""
     if (folder / MANIFEST).is_file():
-        return _open_shards(folder, num_classes)
+        return _open_shards(folder, num_classes, TRAIN)
+    if (folder / BUILDING).is_dir():
+        raise DelfError(
+            f"{folder} holds shards whose building was cut off; finish it with "
+            "`delf build-dataset --resume` and the arguments it was begun with"
+        )
     if (folder / CLEAN_CSV).is_file() or (folder / TRAIN_CSV).is_file():
         return open_gldv2(folder, num_classes)
     shard = next(folder.glob("*.mindrecord*"), None)
     if shard is not None:
-        return _open_mindrecord(shard, num_classes)
+        _refuse_mindrecord(shard)
     return open_folder(folder, num_classes)
 
 
-def _open_mindrecord(shard: Path, num_classes: int | None) -> RecordSource:
-    """Open MindRecord shards by the manifest beside them."""
-    if (shard.parent / MANIFEST).is_file():
-        return _open_shards(shard.parent, num_classes)
+def _refuse_mindrecord(shard: Path) -> NoReturn:
+    """Raise DelfError for MindRecord shards that were built elsewhere."""
     raise DelfError(
         f"{shard} is a MindRecord file without a {MANIFEST} beside it: only --backend "
         "ms reads it, through MindDataset; build shards from the images with "
@@ -75,11 +84,11 @@ def _open_mindrecord(shard: Path, num_classes: int | None) -> RecordSource:
     )
 
 
-def _open_shards(folder: Path, num_classes: int | None) -> RecordSource:
+def _open_shards(folder: Path, num_classes: int | None, split: str) -> RecordSource:
     """Open built shards, and check their labels against the classifier."""
     from delf_common.training.shards import open_shards
 
-    source: RecordSource = open_shards(folder)
+    source: RecordSource = open_shards(folder, split)
     if num_classes is None or num_classes == source.num_classes:
         return source
     labels = source.labels

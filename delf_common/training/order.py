@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 # First words of the seeds, which keep order and crops apart; SeedSequence fills short
 # seeds up with zeros, so that without them [seed, epoch] were [seed, epoch, record 0].
-ORDER_SEED, CROP_SEED = 1, 2
+ORDER_SEED, CROP_SEED, SHARD_SEED = 1, 2, 3
 
 
 @lru_cache(maxsize=3)
