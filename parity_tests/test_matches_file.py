@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matches files read back as written, and as hloc reads them; pairs as text."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
 
+from delf_common.cli.main import main
 from delf_common.errors import DelfError
+from delf_common.features import Features
+from delf_common.io.feature_file import FORMAT, add_features
 from delf_common.io.matches_file import (
+    list_pairs,
     read_matches,
     read_pairs,
     write_matches,
@@ -130,3 +136,50 @@ def test_pairs_are_two_names_a_line(tmp_path):
         write_pairs(path, [("a b", "c")])
     with pytest.raises(DelfError, match="missing"):
         read_pairs(tmp_path / "missing.txt")
+
+
+@pytest.fixture
+def feature_file(tmp_path):
+    """Three images: "b" is "a" moved by (3, 4) pixels, "c" has nothing."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 300, (40, 2)).astype(np.float32)
+    rows = rng.normal(size=(40, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    ones = np.ones(40, np.float32)
+    path = tmp_path / "features.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = FORMAT
+        info = {"dimension": 8, "descriptor_dtype": "float32", "config": {}}
+        file.attrs["info"] = json.dumps(info)
+        one = Features(points, rows, ones, ones, (320, 320))
+        moved = Features(points + np.float32([3, 4]), rows, ones, ones, (320, 320))
+        empty = Features.empty(8, (320, 320))
+        for name, features in {"a": one, "b": moved, "c": empty}.items():
+            add_features(file, name, features, "float32")
+    return path
+
+
+def test_every_pair_of_a_feature_file_is_matched(feature_file, tmp_path, capsys):
+    output = tmp_path / "matches.h5"
+    call = ["match", "--features", feature_file, "--pairs", "all", "--output", output]
+    assert main([*map(str, call), "--json"]) == 0
+    counts = {"pairs": 3, "verified": 1, "matches": 40, "inliers": 40}
+    assert json.loads(capsys.readouterr().out) == counts
+    found = read_matches(output, "a", "b")
+    np.testing.assert_array_equal(found.matches.pairs, np.arange(40)[:, None] + [0, 0])
+    wanted = [[1, 0, 3], [0, 1, 4], [0, 0, 1]]
+    np.testing.assert_allclose(found.verification.model, wanted, atol=1e-3)
+    assert len(read_matches(output, "a", "c").matches) == 0
+    assert main([*map(str, call)]) == 1  # it exists
+
+
+def test_listed_pairs_are_matched_and_no_others(feature_file, tmp_path):
+    output, listed = tmp_path / "matches.h5", tmp_path / "pairs.txt"
+    call = ["match", "--features", feature_file, "--pairs", listed, "--output", output]
+    listed.write_text("b a\n")
+    assert main([*map(str, call)]) == 0
+    assert list_pairs(output, "abc") == [("b", "a")]
+    listed.write_text("a missing\n")
+    assert main([*map(str, call), "--overwrite"]) == 1
+    assert list_pairs(output, "abc") == [("b", "a")]
+    assert main([*map(str, call), "--overwrite", "photograph.jpg"]) == 2

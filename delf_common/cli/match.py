@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``delf match``: two photographs, their matches, a picture."""
+"""``delf match``: two photographs and a picture, or many pairs of a feature file."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,20 +23,33 @@ def parser() -> CommandParser:
     """Describe the command line."""
     command = CommandParser(
         "match",
-        "Match two photographs, verify the matches geometrically, and draw them.",
+        "Match two photographs, verify the matches geometrically, and draw them; or "
+        "with --pairs match many pairs of a feature file into a matches file (HDF5, "
+        "hloc's layout).",
         "delf match a.jpg b.jpg --output match.png",
     )
     command.add_argument(
         "images",
-        nargs="+",
+        nargs="*",
         help="two photographs, or a list_images.txt with two names, one a line",
     )
-    command.add_argument("--output", type=str, default=None, help="the picture (PNG)")
+    command.add_argument(
+        "--output",
+        type=str,
+        default=None,
+        help="picture (PNG), or with --pairs the matches file",
+    )
     command.add_argument(
         "--image_root", type=str, default=".", help="folder of the names in a list file"
     )
     command.add_argument(
         "--features", type=str, default=None, help="take features from this HDF5 file"
+    )
+    command.add_argument(
+        "--pairs",
+        type=str,
+        default=None,
+        help='list of pairs in --features, two names a line; or "all"',
     )
     command.add_argument(
         "--json", action="store_true", help="print matches and model as JSON"
@@ -51,6 +65,8 @@ def parser() -> CommandParser:
 
 def run(options: Namespace) -> None:
     """Match, print the counts, draw."""
+    if options.pairs:
+        return run_pairs(options)
     from delf_common.io.atomic import refuse_existing
     from delf_common.io.images import read_image
     from delf_common.matching.matcher import match
@@ -73,6 +89,36 @@ def run(options: Namespace) -> None:
         picture = draw_match(images[0], images[1], features[0], features[1], result)
         save_picture(Path(options.output), picture)
     report(options, (first, second), features, result)
+    return None
+
+
+def run_pairs(options: Namespace) -> None:
+    """Match the pairs of a feature file, and print the counts.
+
+    Raises:
+        UsageError: photographs are named too, or features or output are not.
+    """
+    from delf_common.io.atomic import refuse_existing
+    from delf_common.matching.pairs import match_pairs
+
+    if options.images or not options.features or not options.output:
+        raise UsageError("--pairs needs --features and --output, and no photographs")
+    output = Path(options.output)
+    refuse_existing(output, overwrite=options.overwrite)
+    done = match_pairs(
+        Path(options.features),
+        options.pairs,
+        output,
+        build(MatchConfig, options),
+        build(VerifyConfig, options),
+    )
+    if options.json:
+        print(json.dumps(dataclasses.asdict(done)))  # noqa: T201
+        return
+    print(  # noqa: T201
+        f"{output}: {done.pairs} pairs, {done.verified} with a model; {done.matches} "
+        f"matches, {done.inliers} inliers"
+    )
 
 
 def find_pair(arguments: list[str], image_root: Path) -> tuple[Path, Path]:
