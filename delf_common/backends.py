@@ -10,11 +10,11 @@ from typing import cast
 from delf_common.errors import DelfError, UsageError
 from delf_common.protocols import Backend
 
-FRAMEWORKS = {"torch": "torch", "ms": "mindspore"}
+FRAMEWORKS = {"torch": "torch", "ms": "mindspore", "onnx": "onnxruntime"}
 
 
 def load_backend(name: str) -> Backend:
-    """Import `delf_torch` or `delf_ms`; nothing is imported before this call.
+    """Import `delf_torch`, `delf_ms` or `delf_onnx`; none is imported before this call.
 
     Raises:
         UsageError: for a name that is not a backend.

@@ -123,3 +123,25 @@ class JobConfig:
     resume: bool = False
     overwrite: bool = False
     strict: bool = False
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """How a network is written for other runtimes.
+
+    Args:
+        form: "maps" gives attention and features of every cell, for ``--backend onnx``;
+            "keypoints" has the level's selection and descriptors inside, for servers.
+        dtype: of the stored kernels; float16 halves the file, and the arithmetic stays
+            float32.
+        opset: version of ONNX's operators, 13 to 20.
+        tolerance: largest difference from the framework, over the largest value, that
+            is accepted when the file is checked.
+        max_feature_num: most keypoints of a level, in the form "keypoints".
+    """
+
+    form: Literal["maps", "keypoints"] = "maps"
+    dtype: Literal["float32", "float16"] = "float32"
+    opset: int = 17
+    tolerance: float = 1e-4
+    max_feature_num: int = 1000

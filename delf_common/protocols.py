@@ -14,8 +14,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delf_common.config import ExportConfig
 from delf_common.extraction.receptive_field import ReceptiveField
 from delf_common.training.config import TrainConfig
+from delf_common.weights.differences import Difference
 from delf_common.weights.metadata import WeightsInfo
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -73,10 +75,15 @@ class FeatureNetwork(Protocol):
 
 
 class Backend(Protocol):
-    """What the modules `delf_torch` and `delf_ms` both are."""
+    """What the modules `delf_torch`, `delf_ms` and `delf_onnx` all are."""
 
     def load_network(self, weights: str | Path, device: str = "auto") -> FeatureNetwork:
         """Load a canonical checkpoint (a path or the name of embedded weights)."""
+
+    def export(
+        self, weights: str | Path, output: Path, config: ExportConfig
+    ) -> list[Difference]:
+        """Write the network for another runtime; how far the file's outputs are."""
 
     def train(self, config: TrainConfig) -> Path:
         """Train one stage; returns the path of its last checkpoint."""

@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING
 from delf_torch.loading import load_network
 
 if TYPE_CHECKING:
+    from delf_common.config import ExportConfig
     from delf_common.training.config import TrainConfig
+    from delf_common.weights.differences import Difference
 
-__all__ = ["load_network", "train"]
+__all__ = ["export", "load_network", "train"]
+
+
+def export(weights: str | Path, output: Path, config: ExportConfig) -> list[Difference]:
+    """Write an ONNX file; how far its outputs are from this network's.
+
+    See `delf_torch.exporting.export`.
+    """
+    from delf_torch.exporting import export
+
+    return export(weights, output, config)
 
 
 def train(config: TrainConfig) -> Path:

@@ -20,6 +20,7 @@ COMMANDS = {
     "search": "find the photographs of an index that show the query's place",
     "evaluate": "mAP, mP@k and mR@k by the benchmarks' protocols",
     "convert": "convert weights into the canonical checkpoint",
+    "export": "write a network as an ONNX file, checked against its framework",
     "interchange": "features and matches to and from COLMAP, hloc, kapture, .delf",
     "download": "data sets and weights, verified and resumed",
     "build-dataset": "labelled pictures into shards for training",

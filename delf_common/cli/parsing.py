@@ -23,7 +23,7 @@ class NetworkOptions:
     """Which network computes the features.
 
     Args:
-        backend: "torch" or "ms" (MindSpore).
+        backend: "torch", "ms" (MindSpore) or "onnx" (onnxruntime).
         device: "auto", "cpu", "cuda:N", "ascend:N"; several, separated by commas, run a
             process for each.
         weights: name of embedded weights, or path of a canonical checkpoint.

@@ -42,7 +42,7 @@ class ExtractionJob:
     Args:
         entries: the pictures, in output order.
         output: the feature file.
-        backend: "torch" or "ms".
+        backend: "torch", "ms" or "onnx".
         weights: name of embedded weights, or path of a checkpoint.
         devices: one process runs on each; a name may stand several times.
         config: how keypoints are chosen and described.

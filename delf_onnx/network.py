@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam's onnxruntime side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from delf_common.protocols import DenseMaps, Images, Size
+from delf_common.weights.onnx_metadata import ExportedInfo
+
+
+class OnnxMaps:
+    """Maps of one pyramid level.
+
+    Args:
+        attention: (B, h, w).
+        features: (B, h, w, C), not normalised.
+    """
+
+    def __init__(
+        self, attention: NDArray[np.float32], features: NDArray[np.float32]
+    ) -> None:
+        self.attention = attention
+        self.features = features
+
+    def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Feature rows (n, C) of the chosen cells, row-major indices."""
+        rows = self.features[image].reshape(-1, self.features.shape[-1])
+        chosen: NDArray[np.float32] = rows[np.asarray(cells, np.intp)]
+        return chosen
+
+
+class OnnxNetwork:
+    """An exported network; fits `delf_common.protocols.FeatureNetwork`.
+
+    Args:
+        session: of a file of the form "maps".
+        exported: what the file says of itself.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, exported: ExportedInfo
+    ) -> None:
+        self.session = session
+        self.info = exported.info
+        self.receptive_field = exported.receptive_field
+        self.channels = exported.channels
+        self.on_cpu = session.get_providers() == ["CPUExecutionProvider"]
+
+    def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
+        """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
+        return [self._level(images, size) for size in sizes]
+
+    def _level(self, images: Images, size: Size) -> OnnxMaps:
+        outputs = [self._run(part, size) for part in self._parts(images)]
+        attention, features = zip(*outputs, strict=True)
+        return OnnxMaps(np.concatenate(attention), np.concatenate(features))
+
+    def _parts(self, images: Images) -> Sequence[Images]:
+        """On a CPU one image at a time: its bits must not depend on its batch."""
+        if not self.on_cpu:
+            return [images]
+        return [images[i : i + 1] for i in range(len(images))]
+
+    def _run(
+        self, images: Images, size: Size
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        feed = {
+            "images": np.ascontiguousarray(images),
+            "size": np.asarray(size, np.int64),
+        }
+        attention, features = self.session.run(["attention", "features"], feed)
+        return attention, features
