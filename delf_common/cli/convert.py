@@ -55,7 +55,10 @@ def parser() -> CommandParser:
         ".safetensors (the canonical checkpoint), .pth, .ckpt, .h5.",
         "delf convert resnet50-0676ba61.pth resnet50.safetensors --block3_strides true",
     )
-    command.add_argument("source", help="weight file or folder to read")
+    command.add_argument(
+        "source",
+        help="weight file or folder to read, or torchvision:ResNet50_Weights.NAME",
+    )
     command.add_argument(
         "target", help="file to write: .safetensors, .pth, .ckpt or .h5"
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from delf_common.errors import DelfError, UsageError
 from delf_common.io.atomic import refuse_existing
@@ -28,7 +29,7 @@ from delf_common.weights.importing import Imported
 from delf_common.weights.metadata import Pca, WeightsInfo
 from delf_common.weights.mindspore import swap_kernels
 from delf_common.weights.schemes import find_scheme, import_with
-from delf_common.weights.sources import read_source
+from delf_common.weights.sources import read_source, source_path
 from delf_common.weights.targets import check_target, write_weights
 
 MINDSPORE = "MindSpore DELF"
@@ -72,7 +73,7 @@ class Conversion:
 
 
 def convert(
-    source: str | Path,
+    source: Any,
     target: str | Path,
     *,
     architecture: str | None = None,
@@ -93,7 +94,8 @@ def convert(
     .pth, .ckpt, .h5. No file is ever executed, none unpickled beyond tensors.
 
     Args:
-        source: file or folder; its kind is found from its contents.
+        source: file or folder, whose kind is found from its contents; or torchvision's
+            weights: the object, or "torchvision:ResNet50_Weights.IMAGENET1K_V2".
         target: its ending names the format; .safetensors is the canonical checkpoint.
         architecture: what the source must be; None accepts what is found.
         variant: likewise; also says it where canonical names alone do not.
@@ -116,7 +118,7 @@ def convert(
         DelfError: the target exists; the source is of no known kind, or not of the kind
             demanded; or anything is missing or left over (all of it is listed).
     """
-    source, target = Path(source), Path(target)
+    source, target = source_path(source), Path(target)
     check_target(target, dtype)
     refuse_existing(target, overwrite=overwrite)
     kind, info, imported = import_weights(source, variant)

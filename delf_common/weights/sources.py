@@ -26,6 +26,7 @@ from delf_common.weights.tf_objects import read_aliases
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+TORCHVISION = "torchvision:"  # begins the name of a weights object
 KNOWN = ".h5, .pth, .pt, .bin, .safetensors, .ckpt, .pb, .index and TensorFlow folders"
 
 
@@ -58,11 +59,15 @@ def read_source(path: Path) -> Source:
 
     Args:
         path: .h5, .pth, .safetensors, MindSpore's .ckpt; TensorFlow's ``.index`` file,
-            its prefix, a frozen ``.pb``, or a folder with a SavedModel or a checkpoint.
+            its prefix, a frozen ``.pb``, or a folder with a SavedModel or a checkpoint;
+            or ``torchvision:ResNet50_Weights.IMAGENET1K_V2``, which is fetched.
 
     Raises:
         DelfError: there is no such file, or it is of no known kind or damaged.
     """
+    if str(path).startswith(TORCHVISION):
+        module = torch_files(path, "torchvision_weights")
+        path = module.weights_file(str(path).removeprefix(TORCHVISION))
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
@@ -164,15 +169,22 @@ def _read_torch(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     return module.read_state_dict(path), module.read_info(path, METADATA_KEY)
 
 
-def torch_files(path: Path) -> Any:
-    """Return the module that reads and writes PyTorch's files.
+def source_path(source: Any) -> Path:
+    """Path of a source; one of torchvision's weights objects becomes its name."""
+    if hasattr(source, "url") and hasattr(source, "name"):
+        return Path(f"{TORCHVISION}{type(source).__name__}.{source.name}")
+    return Path(source)
+
+
+def torch_files(path: Path, name: str = "state_dict") -> Any:
+    """Return a module of delf_torch, by default that of PyTorch's files.
 
     Raises:
         DelfError: torch is not installed.
     """
     if importlib.util.find_spec("torch") is None:
         raise DelfError(
-            f"{path}: {path.suffix} files need torch, which is not installed; "
+            f"{path}: PyTorch's files need torch, which is not installed; "
             f'install it with: pip install "delf-retrieval[torch]"'
         )
-    return importlib.import_module("delf_torch.state_dict")
+    return importlib.import_module(f"delf_torch.{name}")
