@@ -109,7 +109,8 @@ def softplus(x: Tensor) -> Tensor:
 
 def normalise(images: Tensor) -> Tensor:
     """(B, H, W, 3) bytes to (B, 3, H, W) float32, (pixel - 128) / 128."""
-    return (images.permute(0, 3, 1, 2).to(dtype.float32) - 128) / 128
+    pixels = (images.to(dtype.float32) - 128) * (1 / 128)  # exact, and fast
+    return pixels.permute(0, 3, 1, 2)
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:

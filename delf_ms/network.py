@@ -32,16 +32,16 @@ class MsMaps:
     """
 
     def __init__(self, features: Tensor, attention: Tensor) -> None:
-        self.features = features.permute(0, 2, 3, 1)
+        self.features = features.flatten(start_dim=2)
         self.attention: NDArray[np.float32] = attention.asnumpy()
 
     def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         """Feature rows (n, C) of the chosen cells, row-major indices."""
-        rows = self.features[image].flatten(start_dim=0, end_dim=1)
+        columns = self.features[image]
         if not len(cells):
-            return np.zeros((0, rows.shape[1]), np.float32)
+            return np.zeros((0, len(columns)), np.float32)
         chosen = Tensor(np.asarray(cells, np.int64))
-        return ops.gather(rows, chosen, 0).asnumpy()
+        return np.ascontiguousarray(ops.gather(columns, chosen, 1).asnumpy().T)
 
 
 class MsNetwork:
@@ -87,7 +87,7 @@ class MsNetwork:
         check_block4(self.info)
         pixels = self._upload(images)
         maps = [self.deepest(resize(part, size)) for part in self._parts(pixels)]
-        return ops.cat(maps).asnumpy()
+        return join(maps).asnumpy()
 
     def _upload(self, images: Images) -> Tensor:
         return normalise(Tensor(np.ascontiguousarray(images)))
@@ -101,7 +101,12 @@ class MsNetwork:
     def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         pairs = [self.maps(resize(part, size)) for part in self._parts(pixels)]
         features, attention = zip(*pairs, strict=True)
-        return ops.cat(features), ops.cat(attention)
+        return join(features), join(attention)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate along the batch; a single part is not copied."""
+    return parts[0] if len(parts) == 1 else ops.cat(parts)
 
 
 def compile_graph(network: Callable[[Tensor], object]) -> Callable[[Tensor], object]:

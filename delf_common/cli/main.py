@@ -69,6 +69,8 @@ def run_command(name: str, arguments: list[str]) -> int:
     module = importlib.import_module(f"delf_common.cli.{name.replace('-', '_')}")
     try:
         options = module.parser().parse(arguments)
+        if options.log_level == "debug":
+            os.environ["DELF_LOG_LEVEL"] = "debug"  # for the backends' processes too
         return int(module.run(options) or 0)
     except UsageError as error:
         return complain(f"delf {name}: {error}", 2)

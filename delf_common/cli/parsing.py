@@ -53,6 +53,12 @@ class CommandParser(ArgumentParser):
             action=ActionConfigFile,
             help="YAML file with any of the options",
         )
+        self.add_argument(
+            "--log_level",
+            choices=["warning", "debug"],
+            default="warning",
+            help='"debug" also shows what the framework itself logs',
+        )
 
     def add_config(self, config: type) -> None:
         """Add a flag for every field of a dataclass of settings."""
