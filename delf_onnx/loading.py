@@ -28,12 +28,14 @@ def load_network(weights: str | Path, device: str = "auto") -> OnnxNetwork:
         UsageError: there is no such device.
     """
     path = Path(weights)
-    if path.suffix != ".onnx" or not path.is_file():
+    if path.suffix != ".onnx":
         raise DelfError(
             f"--weights {weights}: the onnx backend runs an exported file (.onnx); "
             f"where torch is installed, make one with: "
             f"delf export model.onnx --weights {weights}"
         )
+    if not path.is_file():
+        raise DelfError(f"--weights {weights}: no such file")
     return load_model(path.read_bytes(), device, str(path))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from delf_common.errors import DelfError
 from delf_common.protocols import DenseMaps, Images, Size
 from delf_common.weights.onnx_metadata import ExportedInfo
 
@@ -54,6 +55,17 @@ class OnnxNetwork:
     def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
         return [self._level(images, size) for size in sizes]
+
+    def global_maps(self, images: Images, size: Size) -> NDArray[np.float32]:
+        """Refuse: an exported file ends at block3.
+
+        Raises:
+            DelfError: always.
+        """
+        raise DelfError(
+            "an exported file has no block4, of which global descriptors are made; "
+            "use --backend torch"
+        )
 
     def _level(self, images: Images, size: Size) -> OnnxMaps:
         outputs = [self._run(part, size) for part in self._parts(images)]

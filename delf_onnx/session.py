@@ -27,7 +27,7 @@ def open_session(model: bytes, device: str, name: str) -> onnxruntime.InferenceS
     providers = choose_providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = count_threads()
-    options.log_severity_level = 3  # errors; warnings speak of its own optimisations
+    options.log_severity_level = 4  # what goes wrong is raised
     # Every level has its own shape: a plan of the memory for each would only grow.
     options.enable_mem_pattern = False
     if os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE":

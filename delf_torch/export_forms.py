@@ -87,7 +87,7 @@ class KeypointForm(nn.Module):
         there = torch._shape_as_tensor(flat)[1:2]
         count = torch.minimum(self.most, there)[0]
         scores, inner = torch.topk(flat, count, dim=1)  # type: ignore[arg-type]
-        width = columns - 2 * border
+        width = torch.clamp(columns - 2 * border, min=1)  # divides, even no cells
         rows = torch.div(inner, width, rounding_mode="floor")
         return scores, torch.stack([rows, inner - rows * width], dim=-1) + border
 

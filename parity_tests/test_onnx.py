@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported files: the same numbers as PyTorch, and nothing but onnxruntime to run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="ONNX files are written by PyTorch")
+pytest.importorskip("onnx", reason="pip install '.[export]'")
+pytest.importorskip("onnxruntime", reason="pip install '.[onnx]'")
+
+import onnx
+
+import delf_onnx
+import delf_torch
+from delf_common.cli.main import main
+from delf_common.config import ExportConfig, ExtractConfig
+from delf_common.errors import DelfError, UsageError
+from delf_common.extraction.extractor import Extractor
+from delf_common.extraction.receptive_field import ReceptiveField
+from delf_common.weights.architectures import RESNET_WIDTHS, feature_channels
+from delf_common.weights.checkpoint import load_checkpoint, save_checkpoint
+from delf_common.weights.comparing import all_rows
+from delf_common.weights.metadata import Pca, WeightsInfo
+from delf_common.weights.names import parameter_shapes
+from delf_common.weights.onnx_metadata import (
+    ExportedInfo,
+    from_properties,
+    to_properties,
+)
+from delf_onnx.keypoints import KeypointModel
+from delf_onnx.session import count_threads
+from delf_torch import exporting
+
+MAPS = 1e-4  # of the largest value: both resize with positions rounded to float32
+OWN_SIZE = 1e-5  # without resizing, as for the frameworks among themselves
+KERAS = WeightsInfo("test", "", "resnet50", "keras", True, "trained")
+NETWORKS = {
+    "keras": KERAS,
+    "torchvision": WeightsInfo("test", "", "resnet50", "torchvision"),
+    "slim": dataclasses.replace(KERAS, variant="slim", block4=False),
+    "dense-slim": dataclasses.replace(KERAS, variant="slim", block3_strides=False),
+    "delg": dataclasses.replace(KERAS, autoencoder=7),
+}
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return delf_torch.load_network("delf-lite0", "cpu")
+
+
+@pytest.fixture(scope="module")
+def lite0_file(tmp_path_factory):
+    """The embedded weights, exported as maps."""
+    path = tmp_path_factory.mktemp("onnx") / "lite0.onnx"
+    delf_torch.export("delf-lite0", path, ExportConfig())
+    return path
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """ResNet-50 with few channels: the same geometry, quick to run."""
+    for block, width in zip(RESNET_WIDTHS, (2, 3, 4, 5), strict=True):
+        monkeypatch.setitem(RESNET_WIDTHS, block, width)
+
+
+def write_weights(path, info):
+    """A checkpoint with random parameters, attention of order 1."""
+    rng = np.random.default_rng(0)
+    params = {}
+    for name, shape in parameter_shapes(info).items():
+        values = rng.normal(0, 0.3, shape)
+        if len(shape) > 1:
+            values = rng.normal(0, 1.4 / np.sqrt(np.prod(shape[1:])), shape)
+        if name.endswith("running_var") or ("bn" in name and name.endswith("weight")):
+            values = rng.uniform(0.5, 1.5, shape)
+        params[name] = values.astype(np.float32)
+        if name.startswith("attention.") and len(shape) > 1:
+            params[name] /= 20
+    save_checkpoint(path, params, info)
+    return path
+
+
+def random_pca(channels, count):
+    rng = np.random.default_rng(1)
+    rotation = np.linalg.qr(rng.normal(size=(channels, channels)))[0][:count]
+    mean = rng.normal(0, 0.1, channels)
+    variances = np.linspace(2, 1, count)
+    return Pca(*(array.astype(np.float32) for array in (mean, rotation, variances)))
+
+
+def noise(count, height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def assert_near(actual, wanted, relative):
+    assert np.shape(actual) == np.shape(wanted)
+    assert np.isfinite(actual).all()
+    difference = np.abs(np.asarray(actual, np.float64) - wanted).max()
+    assert difference <= relative * np.abs(wanted).max()
+
+
+def assert_same_maps(network, other, images, size, relative):
+    a, b = network.dense(images, [size])[0], other.dense(images, [size])[0]
+    assert b.attention.dtype == np.float32
+    assert_near(b.attention, a.attention, relative)
+    assert_near(all_rows(b), all_rows(a), relative)
+
+
+# --- the form "maps" ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "height", "width", "size", "relative"),
+    [
+        (1, 64, 64, (64, 64), OWN_SIZE),
+        (3, 65, 98, (65, 98), OWN_SIZE),
+        (2, 202, 155, (202, 155), OWN_SIZE),
+        (1, 100, 75, (141, 106), MAPS),
+        (2, 99, 131, (35, 46), MAPS),
+        (1, 17, 300, (17, 300), OWN_SIZE),
+    ],
+)
+def test_maps_are_torchs_for_any_batch_and_size(
+    lite0, lite0_file, count, height, width, size, relative
+):
+    other = delf_onnx.load_network(lite0_file, "cpu")
+    images = noise(count, height, width)
+    assert_same_maps(lite0, other, images, size, relative)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_resnet_gives_torchs_maps_and_keypoints(narrow, tmp_path, name):
+    info = dataclasses.replace(NETWORKS[name], border_cells=1)
+    info = dataclasses.replace(info, pca=random_pca(feature_channels(info), 5))
+    weights = write_weights(tmp_path / "weights.safetensors", info)
+    network = delf_torch.load_network(weights, "cpu")
+    path = tmp_path / "maps.onnx"
+    checks = delf_torch.export(weights, path, ExportConfig())
+    assert {check.output for check in checks} == {"attention", "features"}
+    other = delf_onnx.load_network(path, "cpu")
+    for size in ((90, 121), (121, 90), (83, 83)):  # none of those it was checked at
+        assert_same_maps(network, other, noise(2, *size), size, OWN_SIZE)
+    path = tmp_path / "keypoints.onnx"
+    delf_torch.export(weights, path, ExportConfig("keypoints", max_feature_num=9))
+    assert_same_keypoints(network, path, noise(2, 178, 209), 0.8, 9)
+
+
+def test_a_batch_changes_no_bit_and_neither_does_a_second_run(lite0_file):
+    first = delf_onnx.load_network(lite0_file, "cpu")
+    second = delf_onnx.load_network(lite0_file, "cpu")
+    images, sizes = noise(3, 80, 97), [(80, 97), (57, 69)]
+    together = first.dense(images, sizes)
+    for image in range(3):
+        alone = second.dense(images[image : image + 1], sizes)
+        for one, all_three in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(one.attention[0], all_three.attention[image])
+            np.testing.assert_array_equal(
+                all_rows(one)[0], all_rows(all_three)[image], strict=True
+            )
+
+
+def test_gather_takes_row_major_cells_in_the_order_asked(lite0_file):
+    network = delf_onnx.load_network(lite0_file, "cpu")
+    maps = network.dense(noise(1, 64, 96), [(64, 96)])[0]
+    every = all_rows(maps)[0]
+    cells = np.array([7, 0, 7, 23])
+    np.testing.assert_array_equal(maps.gather(0, cells), every[cells])
+    assert maps.gather(0, np.zeros(0, np.intp)).shape == (0, network.channels)
+    assert network.dense(noise(1, 64, 96), []) == []
+
+
+# --- the form "keypoints" -------------------------------------------------------------
+
+
+def assert_same_keypoints(network, path, images, scale, most):
+    """Compare with what the extractor chooses of one level, row by row."""
+    config = ExtractConfig((scale,), most, "none")
+    wanted = Extractor(network, config).extract_batch(list(images))
+    model = KeypointModel(path.read_bytes(), "cpu", str(path))
+    size = tuple(round(side * scale) for side in images.shape[1:3])
+    keypoints, scores, descriptors = model.run(images, size)
+    for i, features in enumerate(wanted):
+        assert len(features) > 0
+        assert_near(keypoints[i], features.keypoints, 1e-6)
+        assert_near(scores[i], features.scores, MAPS)
+        assert_near(descriptors[i], features.descriptors, MAPS)
+
+
+def test_keypoints_of_a_photograph_are_the_extractors(lite0, tmp_path):
+    from skimage import data
+
+    path = tmp_path / "keypoints.onnx"
+    delf_torch.export("delf-lite0", path, ExportConfig("keypoints", max_feature_num=40))
+    photograph = np.asarray(data.coffee())[None]
+    for scale in (1.0, 0.5, 0.7071):
+        assert_same_keypoints(lite0, path, photograph, scale, 40)
+    model = KeypointModel(path.read_bytes(), "cpu", str(path))
+    few = model.run(photograph, (64, 80))  # 4 x 5 cells, without the border 2 x 3
+    assert [array.shape for array in few] == [(1, 6, 2), (1, 6), (1, 6, 112)]
+    assert (np.diff(few[1]) <= 0).all()
+    none = model.run(noise(2, 40, 40), (30, 30))  # 2 x 2 cells, all of them border
+    assert [array.shape for array in none] == [(2, 0, 2), (2, 0), (2, 0, 112)]
+
+
+def test_equal_scores_are_ordered_by_row_then_column(tmp_path):
+    path = tmp_path / "keypoints.onnx"
+    delf_torch.export("delf-lite0", path, ExportConfig("keypoints", max_feature_num=50))
+    model = KeypointModel(path.read_bytes(), "cpu", str(path))
+    flat = np.full((1, 640, 640, 3), 90, np.uint8)  # one score wherever no edge is seen
+    keypoints, scores, _ = model.run(flat, (640, 640))
+    for score in np.unique(scores):
+        x, y = keypoints[0, scores[0] == score].T
+        assert (np.lexsort((x, y)) == np.arange(len(x))).all()
+    assert len(np.unique(scores)) < scores.size
+
+
+# --- stored in half the bytes ---------------------------------------------------------
+
+
+def test_float16_halves_the_file_and_only_rounds_the_kernels(lite0_file, tmp_path):
+    path = tmp_path / "half.onnx"
+    delf_torch.export("delf-lite0", path, ExportConfig(dtype="float16"))
+    assert path.stat().st_size < 0.55 * lite0_file.stat().st_size
+    half = delf_onnx.load_network(path, "cpu")
+    rounded = delf_torch.load_network("delf-lite0", "cpu")
+    for parameter in rounded.delf.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.half().float()
+    assert_same_maps(rounded, half, noise(1, 90, 75), (90, 75), OWN_SIZE)
+    exact = delf_onnx.load_network(lite0_file, "cpu")
+    assert_same_maps(exact, half, noise(1, 90, 75), (90, 75), 0.01)
+    assert exact.info.sha256 == load_checkpoint("delf-lite0").info.sha256
+    assert half.info.sha256 != exact.info.sha256
+
+
+def test_a_kernel_too_large_for_float16_is_refused(narrow, tmp_path):
+    weights = write_weights(tmp_path / "weights.safetensors", KERAS)
+    checkpoint = load_checkpoint(weights)
+    checkpoint.params["block1.0.conv1.weight"] *= 1e6
+    save_checkpoint(weights, checkpoint.params, KERAS)
+    with pytest.raises(DelfError, match=r"block1.*does not fit float16"):
+        delf_torch.export(weights, tmp_path / "x.onnx", ExportConfig(dtype="float16"))
+
+
+# --- what is refused ------------------------------------------------------------------
+
+
+def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, capsys):
+    whole = exporting.trace
+
+    def damaged(network, config):
+        model = whole(network, config)
+        kernel = next(t for t in model.graph.initializer if len(t.dims) == 4)
+        values = onnx.numpy_helper.to_array(kernel) * np.float32(1.01)
+        kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
+        return model
+
+    monkeypatch.setattr(exporting, "trace", damaged)
+    path = tmp_path / "x.onnx"
+    for form in ("maps", "keypoints"):
+        assert main(["export", str(path), "--form", form]) == 1
+        error = capsys.readouterr().err
+        assert "differs in" in error and "--tolerance is 0.0001" in error
+        assert list(tmp_path.iterdir()) == []
+    assert main(["export", str(path), "--tolerance", "0.5"]) == 0
+    path.write_bytes(b"kept")
+    assert main(["export", str(path), "--overwrite"]) == 1
+    assert path.read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["x.pt"], 2, "ends in .onnx"),
+        (["x.onnx", "--opset", "9"], 2, "must be 13 to 20"),
+        (["x.onnx", "--max_feature_num", "0"], 2, "above 0"),
+        (["x.onnx", "--tolerance", "0"], 2, "above 0"),
+        (["x.onnx", "--form", "boxes"], 2, "boxes"),
+        (["x.onnx", "--weights", "nothing"], 1, "embedded weights"),
+    ],
+)
+def test_a_wrong_export_is_one_clear_line(
+    tmp_path, monkeypatch, capsys, arguments, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", *arguments]) == code
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_kept_without_overwrite(lite0_file, capsys):
+    assert main(["export", str(lite0_file)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_missing_package_says_what_to_install(tmp_path, monkeypatch):
+    found = exporting.importlib.util.find_spec
+    monkeypatch.setattr(
+        exporting.importlib.util,
+        "find_spec",
+        lambda name: None if name == "onnx" else found(name),
+    )
+    with pytest.raises(DelfError, match="needs the package onnx"):
+        delf_torch.export("delf-lite0", tmp_path / "x.onnx", ExportConfig())
+
+
+def test_what_is_no_exported_map_file_is_refused_with_a_way_out(tmp_path, lite0_file):
+    keypoints = tmp_path / "keypoints.onnx"
+    delf_torch.export("delf-lite0", keypoints, ExportConfig("keypoints"))
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(lite0_file.read_bytes()[:5000])
+    foreign = tmp_path / "foreign.onnx"
+    model = onnx.load(lite0_file)
+    del model.metadata_props[:]
+    onnx.save(model, foreign)
+    for weights, message in (
+        ("delf-lite0", "delf export model.onnx --weights delf-lite0"),
+        (tmp_path / "none.onnx", "no such file"),
+        (damaged, "damaged.onnx cannot be loaded by onnxruntime"),
+        (foreign, "was not written by delf export"),
+        (keypoints, "--form maps"),
+    ):
+        with pytest.raises(DelfError, match=message):
+            delf_onnx.load_network(weights, "cpu")
+    with pytest.raises(DelfError, match="form 'maps'"):
+        KeypointModel(lite0_file.read_bytes(), "cpu", str(lite0_file))
+
+
+def test_what_takes_a_framework_is_refused(lite0_file, tmp_path):
+    network = delf_onnx.load_network(lite0_file, "auto")
+    with pytest.raises(DelfError, match="block4"):
+        network.global_maps(noise(1, 64, 64), (64, 64))
+    with pytest.raises(DelfError, match="cannot export"):
+        delf_onnx.export("delf-lite0", tmp_path / "x.onnx", ExportConfig())
+    with pytest.raises(DelfError, match="cannot train"):
+        delf_onnx.train(None)
+
+
+@pytest.mark.parametrize("device", ["gpu", "ascend:0", "cuda:x", "cpu:1"])
+def test_unknown_devices_are_refused(lite0_file, device):
+    with pytest.raises(UsageError, match="auto, cpu and cuda:N"):
+        delf_onnx.load_network(lite0_file, device)
+
+
+def test_a_cuda_device_needs_onnxruntimes_cuda(lite0_file, monkeypatch):
+    import onnxruntime
+
+    only_cpu = ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: only_cpu)
+    with pytest.raises(UsageError, match="onnxruntime-gpu"):
+        delf_onnx.load_network(lite0_file, "cuda:0")
+
+
+@pytest.mark.parametrize(("text", "threads"), [("3", 3), ("2,1", 2)])
+def test_threads_follow_the_setting_that_torch_follows(monkeypatch, text, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert count_threads() == threads
+    for nothing in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+        assert count_threads() >= 1
+
+
+# --- what a file says of itself -------------------------------------------------------
+
+
+def test_a_file_carries_all_that_its_weights_say(narrow, tmp_path):
+    info = dataclasses.replace(
+        KERAS,
+        pca=random_pca(feature_channels(KERAS), 3),
+        score_threshold=0.25,
+        extraction={"image_scales": [0.5, 1.0]},
+        provenance={"licence": "Apache-2.0", "source": "Zürich"},
+    )
+    weights = write_weights(tmp_path / "weights.safetensors", info)
+    path = tmp_path / "x.onnx"
+    delf_torch.export(weights, path, ExportConfig(opset=15))
+    network = delf_onnx.load_network(path, "cpu")
+    wanted = delf_torch.load_network(weights, "cpu")
+    plain = dataclasses.replace(network.info, pca=None)
+    assert plain == dataclasses.replace(wanted.info, pca=None)
+    for field in dataclasses.fields(Pca):
+        array = getattr(info.pca, field.name)
+        np.testing.assert_array_equal(getattr(network.info.pca, field.name), array)
+    assert network.receptive_field == wanted.receptive_field
+    assert network.channels == wanted.channels
+    model = onnx.load(path)
+    assert [opset.version for opset in model.opset_import] == [15]
+    checks = json.loads({p.key: p.value for p in model.metadata_props}["delf"])
+    assert len(checks["checks"]) >= 8 and checks["form"] == "maps"
+
+
+def test_the_same_weights_give_the_same_bytes(lite0_file, tmp_path):
+    again = tmp_path / "again.onnx"
+    delf_torch.export("delf-lite0", again, ExportConfig())
+    assert again.read_bytes() == lite0_file.read_bytes()
+
+
+def test_damaged_or_newer_properties_are_refused():
+    exported = ExportedInfo(KERAS, ReceptiveField(8, 8, 0), 4, "maps", "float32")
+    properties = to_properties(exported)
+    assert from_properties(properties, "x") == exported
+    newer = json.dumps(json.loads(properties["delf"]) | {"format_version": 2})
+    with pytest.raises(DelfError, match="format version 2"):
+        from_properties({"delf": newer}, "x")
+    strange = json.dumps(json.loads(properties["delf"]) | {"surprise": 1})
+    for text in ("{", "[]", "{}", strange):
+        with pytest.raises(DelfError, match="x has damaged metadata"):
+            from_properties({"delf": text}, "x")
+    for pca in ("%%%", "AAAA"):
+        with pytest.raises(DelfError, match="x has damaged metadata"):
+            from_properties(properties | {"delf.pca": pca}, "x")
