@@ -16,6 +16,7 @@ tf = pytest.importorskip("tensorflow", reason="the official format's own writer"
 torch = pytest.importorskip("torch", reason="our networks run in torch here")
 
 import tf_delf  # noqa: E402
+import tf_packages  # noqa: E402
 
 from delf_common.cli.main import main  # noqa: E402
 from delf_common.errors import DelfError  # noqa: E402
@@ -23,6 +24,7 @@ from delf_common.extraction.global_descriptor import describe_globally  # noqa: 
 from delf_common.io.images import read_image  # noqa: E402
 from delf_common.weights.checkpoint import load_checkpoint  # noqa: E402
 from delf_common.weights.convert import convert, import_weights  # noqa: E402
+from delf_common.weights.mindspore_ckpt import write_ckpt  # noqa: E402
 from delf_common.weights.sources import read_source  # noqa: E402
 from delf_torch import load_network  # noqa: E402
 
@@ -85,32 +87,7 @@ def slim():
 
 @pytest.fixture(scope="module")
 def slim_package(slim, tmp_path_factory):
-    """A package as delf_v1_20171026: model/ with variables, and frozen beside it."""
-    v1, folder = tf.compat.v1, tmp_path_factory.mktemp("slim")
-    with tf.Graph().as_default(), v1.Session() as session:
-        named = {
-            name: v1.get_variable(name, initializer=array, use_resource=False)
-            for name, array in slim.items()
-        }
-        image = v1.placeholder(tf.uint8, (None, None, 3), "input_image")
-        outputs = tf_delf.slim_delf(image, named)
-        outputs = [tf.identity(t, n) for t, n in zip(outputs, "fa", strict=True)]
-        session.run(v1.global_variables_initializer())
-        named = dict(zip(("features", "attention"), outputs, strict=True))
-        v1.saved_model.simple_save(
-            session, str(folder / "model"), {"image": image}, named
-        )
-        graph = v1.graph_util.convert_variables_to_constants(
-            session, session.graph_def, ["f", "a"]
-        )
-        (folder / "frozen.pb").write_bytes(graph.SerializeToString())
-    frozen = folder / "frozen_model"
-    with tf.Graph().as_default(), v1.Session() as session:
-        tf.import_graph_def(graph, name="")
-        found = {name: session.graph.get_tensor_by_name(f"{name}:0") for name in "fa"}
-        image = session.graph.get_tensor_by_name("input_image:0")
-        v1.saved_model.simple_save(session, str(frozen), {"image": image}, found)
-    return folder
+    return tf_packages.write_slim(slim, tmp_path_factory.mktemp("slim"))
 
 
 @pytest.mark.parametrize(
@@ -128,8 +105,7 @@ def test_tf1_delf_gives_tensorflows_maps(slim, slim_package, form, tmp_path, cap
     if "frozen" not in form:  # which has no classifier and no optimiser
         assert "logits/weights  " in printed and "for training only" in printed
         assert "state of the optimiser" in printed
-    values = {name: tf.constant(array) for name, array in slim.items()}
-    graph = tf.function(lambda image: tf_delf.slim_delf(image, values))
+    graph = tf_packages.slim_graph(slim)
     compare(f"TF1 {form or 'package'}", target, graph, capsys)
 
 
@@ -178,46 +154,23 @@ def save_by_name(values, prefix):
 # --- TF2 ------------------------------------------------------------------------------
 
 
-class Exported(tf.Module):
-    """As the export scripts do: the model under _model, one function."""
-
-    def __init__(self, model, values):
-        super().__init__()
-        self._model = model
-        self.kept = list(model.variables)  # Keras, too, keeps such lists
-        self._values = values
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
-    def extract(self, image):
-        return tf_delf.tf2_delf(image, self._values)
-
-
 @pytest.mark.parametrize("strides", [True, False])
 def test_tf2_delf_checkpoint_gives_tensorflows_maps(strides, tmp_path, capsys):
     values = tf_delf.tf2_values(1, classes=5)
-    model = tf_delf.module_of(values)
-    tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, step=tf.Variable(3, dtype=tf.int64)),
-        str(tmp_path / "logs"),
-        2,
-        checkpoint_name="delf_tf2-ckpt",
-    ).save()
+    tf_packages.write_tf2_checkpoint(values, tmp_path / "logs")
     target = tmp_path / "tf2.safetensors"
     chosen = [] if strides else ["--block3_strides", "false"]
     assert main(["convert", str(tmp_path / "logs"), str(target), *chosen]) == 0
     assert ("note: block3_strides is true" in capsys.readouterr().out) == strides
     info = load_checkpoint(target).info
     assert (info.variant, info.num_classes, info.block4) == ("keras", 5, True)
-    constants = {name: tf.constant(array) for name, array in values.items()}
-    graph = tf.function(lambda image: tf_delf.tf2_delf(image, constants, strides))
+    graph = tf_packages.tf2_graph(values, strides)
     compare(f"TF2 DELF checkpoint, strides {strides}", target, graph, capsys)
 
 
 def test_tf2_delg_saved_model_gives_tensorflows_maps_and_descriptor(tmp_path, capsys):
     values = tf_delf.tf2_values(2, autoencoder=128, embedding=2048)
-    model = tf_delf.module_of(values)
-    held = {path: follow(model, path) for path in values}
-    tf.saved_model.save(Exported(model, held), str(tmp_path / "delg"))
+    tf_packages.write_saved_model(values, tmp_path / "delg")
     entries = tf.train.load_checkpoint(str(tmp_path / "delg/variables/variables"))
     keys = entries.get_variable_to_shape_map()
     assert not any("l4b/conv2a/kernel" in key for key in keys)  # only "kept/17"
@@ -239,10 +192,26 @@ def test_tf2_delg_saved_model_gives_tensorflows_maps_and_descriptor(tmp_path, ca
     assert relative <= TOLERANCE
 
 
-def follow(node, path):
-    for name in path.split("/"):
-        node = getattr(node, name)
-    return node
+def test_keras_h5_gives_tensorflows_maps(tmp_path, capsys):
+    values = tf_delf.tf2_values(3)
+    tf_packages.write_keras_h5(values, tmp_path / "w.h5")
+    target = tmp_path / "keras.safetensors"
+    assert main(["convert", str(tmp_path / "w.h5"), str(target)]) == 0
+    graph = tf_packages.tf2_graph(values, strides=False)
+
+    def run(image):
+        features = graph(image)[0].numpy()
+        return features, np.linalg.norm(features, axis=-1)
+
+    compare("Keras .h5", target, run, capsys)
+
+
+def test_mindspores_ckpt_gives_tensorflows_maps(tmp_path, capsys):
+    values = tf_delf.tf2_values(4)
+    write_ckpt(tmp_path / "w.ckpt", tf_packages.mindspore_arrays(values))
+    target = tmp_path / "ms.safetensors"
+    assert main(["convert", str(tmp_path / "w.ckpt"), str(target)]) == 0
+    compare("MindSpore .ckpt", target, tf_packages.tf2_graph(values), capsys)
 
 
 def test_tensorflow_files_that_are_damaged_are_refused(tmp_path):
