@@ -3,6 +3,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from delf_common.config import ExportConfig, ExtractConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.receptive_field import ReceptiveField
+from delf_common.io.feature_file import FeatureReader
 from delf_common.weights.architectures import RESNET_WIDTHS, feature_channels
 from delf_common.weights.checkpoint import load_checkpoint, save_checkpoint
 from delf_common.weights.comparing import all_rows
@@ -414,3 +417,134 @@ def test_damaged_or_newer_properties_are_refused():
     for pca in ("%%%", "AAAA"):
         with pytest.raises(DelfError, match="x has damaged metadata"):
             from_properties(properties | {"delf.pca": pca}, "x")
+
+
+# --- the commands ---------------------------------------------------------------------
+
+FAST = ["--image_scales", "0.5,0.7071,1", "--max_feature_num", "300"]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Two views of one place from scikit-image's photograph, and another place."""
+    import cv2
+    from skimage import data
+
+    from delf_common.matching.drawing import save_picture
+
+    folder = tmp_path_factory.mktemp("photographs")
+    turn = cv2.getRotationMatrix2D((300, 200), 8, 0.9)
+    coffee = np.asarray(data.coffee())
+    save_picture(folder / "cup.png", coffee)
+    save_picture(folder / "turned.png", cv2.warpAffine(coffee, turn, (600, 400)))
+    save_picture(folder / "cat.png", np.asarray(data.chelsea()))
+    return folder
+
+
+def extract(photographs, output, *network):
+    assert (
+        main(["extract", *map(str, photographs), "--output", str(output), *network])
+        == 0
+    )
+    with FeatureReader(output) as reader:
+        return {name: reader.read(name) for name in reader.names()}, reader.info
+
+
+def assert_same_features(given, wanted, most):
+    """The same keypoints, but where scores nearly equal the last one that was kept."""
+    assert len(given) == len(wanted) == most
+    rows = [
+        {
+            (scale, x, y): row
+            for row, (scale, (x, y)) in enumerate(
+                zip(one.scales, one.keypoints.round(1), strict=True)
+            )
+        }
+        for one in (given, wanted)
+    ]
+    shared = sorted(rows[0].keys() & rows[1].keys())
+    for one, own in zip((given, wanted), rows, strict=True):
+        others = [own[place] for place in own.keys() - set(shared)]
+        assert (one.scores[others] <= one.scores.min() * (1 + 2 * MAPS)).all()
+    assert len(shared) >= most - 2
+    first, second = ([own[place] for place in shared] for own in rows)
+    assert_near(given.scores[first], wanted.scores[second], MAPS)
+    # Stored as float16, whose steps are 2e-4 of a component near 0.4.
+    assert_near(given.descriptors[first], wanted.descriptors[second], 1e-3)
+
+
+def test_extract_gives_the_features_of_torch(photographs, lite0_file, tmp_path):
+    check_extraction(sorted(photographs.iterdir())[:2], lite0_file, tmp_path)
+
+
+def test_extract_gives_the_features_of_torch_on_a_photograph(
+    shared_data, lite0_file, tmp_path
+):
+    photograph = shared_data / "minibench" / "images" / "castle_00.jpg"
+    check_extraction([photograph], lite0_file, tmp_path)
+
+
+def check_extraction(paths, lite0_file, tmp_path):
+    network = ["--backend", "onnx", "--weights", str(lite0_file)]
+    given, made = extract(paths, tmp_path / "onnx.h5", *network, *FAST)
+    wanted, made_by_torch = extract(paths, tmp_path / "torch.h5", *FAST)
+    assert list(given) == list(wanted) == [path.name for path in paths]
+    for name in wanted:
+        assert_same_features(given[name], wanted[name], 300)
+    differing = {key for key in made if made[key] != made_by_torch[key]}
+    assert differing == {"backend"}
+
+
+def test_torchs_index_is_searched_with_onnxruntime(
+    photographs, lite0_file, tmp_path, capsys
+):
+    index, query = tmp_path / "places.h5", str(photographs / "turned.png")
+    assert main(["index", str(photographs), "--output", str(index), *FAST]) == 0
+    capsys.readouterr()
+    search = ["search", str(index), query, "--json"]
+    assert main(search) == 0
+    wanted = json.loads(capsys.readouterr().out)["results"]
+    assert main([*search, "--backend", "onnx", "--weights", str(lite0_file)]) == 0
+    given = json.loads(capsys.readouterr().out)["results"]
+    assert [row["name"] for row in given] == [row["name"] for row in wanted]
+    assert given[0]["name"] == "turned.png" and given[1]["name"] == "cup.png"
+    for one, other in zip(given, wanted, strict=True):
+        assert one["inliers"] == pytest.approx(other["inliers"], rel=0.03, abs=2)
+    half = tmp_path / "half.onnx"
+    delf_torch.export("delf-lite0", half, ExportConfig(dtype="float16"))
+    assert main([*search, "--backend", "onnx", "--weights", str(half)]) == 2
+    assert "was made with the weights" in capsys.readouterr().err
+
+
+WITHOUT_FRAMEWORKS = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "mindspore", "onnx", "delf_torch"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+from delf_common.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run_without_frameworks(*arguments):
+    command = [sys.executable, "-c", WITHOUT_FRAMEWORKS, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_match_needs_neither_framework(photographs, lite0_file, tmp_path):
+    pair = [photographs / "cup.png", photographs / "turned.png"]
+    network = ["--backend", "onnx", "--weights", lite0_file, *FAST]
+    picture = tmp_path / "match.png"
+    done = run_without_frameworks(
+        "match", *pair, "--output", picture, "--json", *network
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["inliers"] > 60
+    assert picture.stat().st_size > 10_000
+    refused = run_without_frameworks("match", *pair, *FAST)
+    assert refused.returncode == 1  # so that the block is known to work
+    assert "torch" in refused.stderr
