@@ -95,7 +95,7 @@ class CommandParser(ArgumentParser):
     def _complete_switches(self, pieces: list[str]) -> list[str]:
         """Let ``--resume`` alone mean ``--resume true``."""
         complete: list[str] = []
-        for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
+        for piece, following in zip(pieces, [*pieces, ""][1:], strict=True):
             complete.append(piece)
             if piece in self._switches and following.lower() not in ("true", "false"):
                 complete.append("true")

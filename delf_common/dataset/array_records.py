@@ -12,8 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from delf_common.errors import DelfError
 from delf_common.training.records import Record
 
+REMEDY = "fetch it again, or build the shards again"
 WRITING = "group_size:1,uncompressed"
 RANDOM_ACCESS = "readahead_buffer_size:0,max_parallelism:0"
 
@@ -70,15 +72,46 @@ class ArrayRecordShard:
         self._writer.write(encode(record))
 
 
-def open_reader(path: Path) -> Any:
-    """Open a shard for random access; its ``read`` may be called from threads.
+class ArrayRecordReader:
+    """Random access to a shard; safe to read from threads.
+
+    Args:
+        path: of the file. (One that is cut off, or missing, opens with 0 records.)
 
     Raises:
-        RuntimeError, ValueError: it is damaged. (A file cut off, or one that is not
-            there, opens with 0 records: compare the count.)
+        DelfError: it is damaged.
     """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._reader = _open(path)
+            self._count = int(self._reader.num_records())
+        except (RuntimeError, ValueError) as error:
+            raise DelfError(f"{path} is damaged ({error}); {REMEDY}") from None
+
+    def __len__(self) -> int:
+        """How many records the file says it has."""
+        return self._count
+
+    def __getitem__(self, index: int) -> Record:
+        """Read one record.
+
+        Raises:
+            DelfError: it is damaged.
+        """
+        try:
+            return decode(self._reader.read([index])[0])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise DelfError(
+                f"{self.path} is damaged at record {index} ({error}); {REMEDY}"
+            ) from None
+
+
+def _open(path: Path) -> Any:
+    """Open a shard for random access."""
     from array_record.python.array_record_module import (
-        ArrayRecordReader,
+        ArrayRecordReader as Reader,
     )
 
-    return ArrayRecordReader(str(path), RANDOM_ACCESS, file_reader_buffer_size=1 << 15)
+    return Reader(str(path), RANDOM_ACCESS, file_reader_buffer_size=1 << 15)

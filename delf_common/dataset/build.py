@@ -30,6 +30,7 @@ from delf_common.dataset.manifest import (
 )
 from delf_common.dataset.plan import SplitPlan, fingerprint, plan_splits
 from delf_common.dataset.shard_job import (
+    WRITING,
     Picture,
     ShardJob,
     ShardReport,
@@ -44,7 +45,6 @@ from delf_common.io.journal import refuse_other_header
 from delf_common.io.lock import Lock
 from delf_common.training.file_records import FileRecords
 
-PLAN = "pictures and their order"
 SKIPPED = "skipped.csv"
 RELABELING = "relabeling.csv"
 SETTINGS = (  # of BuildConfig, that make the bytes for the same pictures
@@ -86,7 +86,7 @@ def build_dataset(config: BuildConfig, job: BuildJob) -> Manifest:
             return read_manifest(folder)
         begin(folder, header, job)
         reports = write_shards(folder, source, plans, config, job)
-        manifest = finish(folder, source, plans, config, header[PLAN], reports)
+        manifest = finish(folder, source, plans, config, header["plan"], reports)
         shutil.rmtree(folder / BUILDING)
     return manifest
 
@@ -97,7 +97,7 @@ def describe(
     """Return what makes the bytes; a build is continued only with the same."""
     return {
         "config": {name: getattr(config, name) for name in SETTINGS},
-        PLAN: fingerprint(source, plans),
+        "plan": fingerprint(source, plans),
     }
 
 
@@ -121,9 +121,21 @@ def is_complete(folder: Path, header: dict[str, Any], job: BuildJob) -> bool:
         return False
     manifest = read_manifest(folder)
     settings = {name: manifest.arguments.get(name) for name in SETTINGS}
-    before = {"config": settings, PLAN: manifest.plan}
-    refuse_other_header(built, before, header)
+    refuse_other_build(built, {"config": settings, "plan": manifest.plan}, header)
     return True
+
+
+def refuse_other_build(
+    path: Path, begun: dict[str, Any], header: dict[str, Any]
+) -> None:
+    """Raise DelfError unless a build may be continued."""
+    settings = {"config": header["config"]}
+    refuse_other_header(path, {"config": begun["config"]}, settings)
+    if begun["plan"] != header["plan"]:
+        raise DelfError(
+            f"{path}: the pictures or their labels are not those it was begun with; "
+            "begin again with --overwrite"
+        )
 
 
 def begin(folder: Path, header: dict[str, Any], job: BuildJob) -> None:
@@ -136,9 +148,11 @@ def begin(folder: Path, header: dict[str, Any], job: BuildJob) -> None:
     if job.overwrite:
         remove_build(folder)
     if note.exists():
-        refuse_other_header(note, json.loads(note.read_text("utf-8")), header)
+        refuse_other_build(note, json.loads(note.read_text("utf-8")), header)
     else:
         write_text(note, json.dumps(header))
+    for half in note.parent.glob(f"*{WRITING}"):
+        shutil.rmtree(half)
 
 
 def remove_build(folder: Path) -> None:
@@ -159,13 +173,16 @@ def write_shards(
 ) -> dict[str, list[ShardReport]]:
     """Write the shards that are not there yet; reports by split, in order."""
     reports: dict[str, list[ShardReport]] = {plan.name: [] for plan in plans}
+    jobs = (
+        shard_job
+        for plan in plans
+        for shard_job in shard_jobs(folder, source, plan, config, job)
+    )
     total = sum(len(plan.order) for plan in plans)
     with tqdm(total=total, unit="image", disable=None) as bar:
-        for plan in plans:
-            jobs = shard_jobs(folder, source, plan, config, job)
-            for shard_job, report in run_in_order(build_or_keep, jobs, job.workers):
-                reports[plan.name].append(report)
-                bar.update(len(shard_job.pictures))
+        for shard_job, report in run_in_order(build_or_keep, jobs, job.workers):
+            reports[shard_job.split].append(report)
+            bar.update(len(shard_job.pictures))
     return reports
 
 
@@ -190,10 +207,11 @@ def shard_jobs(
                 source.labels[index],
                 source.names[index],
             )
-            for index in indices
+            for index in indices.tolist()
         ]
         yield ShardJob(
             folder,
+            plan.name,
             names,
             number,
             pictures,

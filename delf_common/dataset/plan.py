@@ -120,7 +120,7 @@ def fingerprint(source: FileRecords, plans: Sequence[SplitPlan]) -> str:
     for plan in plans:
         for number, indices in enumerate(plan.shards()):
             digest.update(f"{plan.name} {number} of {plan.num_shards}\n".encode())
-            for index in indices:
+            for index in indices.tolist():
                 line = f"{source.labels[index]} {source.names[index]}\n"
                 digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

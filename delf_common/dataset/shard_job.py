@@ -4,18 +4,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from delf_common.dataset.array_records import ArrayRecordShard
 from delf_common.dataset.checking import check_record
 from delf_common.dataset.manifest import BUILDING, FileEntry, Shard, describe_file
+from delf_common.dataset.mindrecords import MindRecordShard
 from delf_common.errors import DelfError, ImageError
 from delf_common.io.atomic import write_text
 from delf_common.training.records import Record
 from delf_common.training.shards import open_shard
+
+ABSENT = (
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
+WRITING = ".writing"  # how folders of half-written shards end
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class ShardJob:
 
     Args:
         folder: where the shards go.
+        split: "train" or "validation".
         names: of the files of all shards of this split, in order.
         number: which of them this is.
         pictures: in order.
@@ -48,6 +59,7 @@ class ShardJob:
     """
 
     folder: Path
+    split: str
     names: Sequence[str]
     number: int
     pictures: Sequence[Picture]
@@ -84,50 +96,95 @@ def build_shard(job: ShardJob) -> ShardReport:
             the disk whole.
     """
     name = job.names[job.number]
-    place = job.folder / BUILDING / f"{name}.writing"
-    shutil.rmtree(place, ignore_errors=True)
+    place = job.folder / BUILDING / f"{name}.{os.getpid()}{WRITING}"
     place.mkdir(parents=True)
-    labels: list[int] = []
-    skipped: list[tuple[str, str, str]] = []
     try:
-        with ArrayRecordShard(place / name) as shard:
-            for record in read_pictures(job, skipped):
-                shard.add(record)
-                labels.append(record.label)
-    except (RuntimeError, ValueError) as error:  # the format's library: a full disk, ..
-        raise DelfError(f"{job.folder / name} cannot be written: {error}") from None
-    entries = tuple(describe_file(path) for path in shard.files)
-    refuse_short(place / name, job.format, len(labels))
-    for entry in entries:
-        (place / entry.name).replace(job.folder / entry.name)
-    report = ShardReport(Shard(len(labels), entries), labels, skipped)
+        report = write_shard(job, place / name)
+        for entry in report.shard.files:
+            (place / entry.name).replace(job.folder / entry.name)
+    except (RuntimeError, ValueError, OSError) as error:  # as a full disk
+        raise DelfError(
+            f"{job.folder / name} cannot be written: {reason_of(error)}; continue with "
+            "--resume"
+        ) from None
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     write_text(job.note, json.dumps(asdict(report)))
-    place.rmdir()
     return report
 
 
-def read_pictures(
-    job: ShardJob, skipped: list[tuple[str, str, str]]
-) -> Iterator[Record]:
-    """Yield the pictures that are there and decode; note the others in ``skipped``."""
-    for picture in job.pictures:
-        try:
-            record = Record(
-                Path(picture.path).read_bytes(), picture.label, picture.name
-            )
-            if job.check:
-                check_record(record)
-        except (OSError, ImageError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            reason = reason.removeprefix(f"{picture.name}: ")
-            if job.strict:
-                raise DelfError(
-                    f"{picture.path}: {reason}; repair it or take it out, or leave out "
-                    "--strict to skip and report it"
-                ) from None
-            skipped.append((picture.name, picture.path, reason))
-            continue
-        yield record
+def write_shard(job: ShardJob, path: Path) -> ShardReport:
+    """Write one shard to ``path``, read it back and count.
+
+    Raises:
+        DelfError: as `build_shard`.
+        RuntimeError, ValueError, OSError: of the format's library.
+    """
+    labels: list[int] = []
+    skipped: list[tuple[str, str, str]] = []
+    with open_writer(job, path) as shard:
+        for picture in job.pictures:
+            try:
+                shard.add(read_picture(picture, job.check))
+            except ImageError as error:
+                skipped.append(refuse_or_skip(picture, error, job.strict))
+            else:
+                labels.append(picture.label)
+    refuse_short(path, job.format, len(labels))
+    entries = tuple(describe_file(file) for file in shard.files)
+    return ShardReport(Shard(len(labels), entries), labels, skipped)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in a line what the format's library says in many."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    marked = [line for line in lines if line.startswith("[ERROR] ")]  # MindSpore's
+    return (marked or lines)[0].removeprefix("[ERROR] ").split(";")[0]
+
+
+def open_writer(job: ShardJob, path: Path) -> ArrayRecordShard | MindRecordShard:
+    """Begin a shard in the job's format."""
+    if job.format == "mindrecord":
+        return MindRecordShard(path, job.names, job.number)
+    return ArrayRecordShard(path)
+
+
+def read_picture(picture: Picture, check: bool) -> Record:
+    """Read a picture's bytes.
+
+    Raises:
+        ImageError: there is no such file, it is empty, or does not decode.
+        DelfError: it is there and cannot be read. (A disk in trouble is no reason to
+            leave out its pictures.)
+    """
+    try:
+        image = Path(picture.path).read_bytes()
+    except ABSENT as error:
+        raise ImageError(f"{picture.name}: {error.strerror}") from None
+    except OSError as error:
+        raise DelfError(
+            f"{picture.path}: {error.strerror}; continue with --resume once it is "
+            "readable"
+        ) from None
+    record = Record(image, picture.label, picture.name)
+    if not record.image:
+        raise ImageError(f"{picture.name}: the file is empty")
+    if check:
+        check_record(record)
+    return record
+
+
+def refuse_or_skip(
+    picture: Picture, error: ImageError, strict: bool
+) -> tuple[str, str, str]:
+    """Return a bad picture's line of the report, or raise DelfError when strict."""
+    reason = str(error).removeprefix(f"{picture.name}: ")
+    if strict:
+        raise DelfError(
+            f"{picture.path}: {reason}; repair it or take it out, or leave out "
+            "--strict to skip and report it"
+        ) from None
+    return picture.name, picture.path, reason
 
 
 def refuse_short(path: Path, kind: str, records: int) -> None:

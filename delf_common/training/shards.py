@@ -9,11 +9,11 @@ from array import array
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from delf_common.dataset import array_records
+from delf_common.dataset.array_records import ArrayRecordReader
 from delf_common.dataset.manifest import (
     MANIFEST,
     TRAIN,
@@ -22,6 +22,7 @@ from delf_common.dataset.manifest import (
     check_file,
     read_manifest,
 )
+from delf_common.dataset.mindrecords import MindRecordReader
 from delf_common.errors import DelfError
 from delf_common.training.records import Record
 
@@ -98,51 +99,17 @@ class ShardRecords:
             return self._readers[shard]
 
 
-class ArrayRecordReader:
-    """A `ShardReader` of an ArrayRecord file.
-
-    Args:
-        path: of the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._reader: Any = array_records.open_reader(path)
-            self._count = int(self._reader.num_records())
-        except (RuntimeError, ValueError) as error:
-            raise DelfError(f"{path} is damaged ({error}); {REMEDY}") from None
-
-    def __len__(self) -> int:
-        """How many records the file says it has."""
-        return self._count
-
-    def __getitem__(self, index: int) -> Record:
-        """Read one record.
-
-        Raises:
-            DelfError: it is damaged.
-        """
-        try:
-            return array_records.decode(self._reader.read([index])[0])
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise DelfError(
-                f"{self.path} is damaged at record {index} ({error}); {REMEDY}"
-            ) from None
-
-
 def open_shard(path: Path, kind: str) -> ShardReader:
-    """Open one shard.
+    """Open one shard, "array_record" or "mindrecord".
 
     Raises:
-        DelfError: it is damaged, or in a format that only its own library reads.
+        DelfError: it is damaged, or of a format of which nothing is known.
     """
     if kind == "array_record":
         return ArrayRecordReader(path)
-    raise DelfError(
-        f"{path}: the shared pipeline reads array_record, not {kind}; build the shards "
-        "with --format array_record"
-    )
+    if kind == "mindrecord":
+        return MindRecordReader(path)
+    raise DelfError(f"{path}: there is no format {kind!r}; build the shards again")
 
 
 def open_shards(folder: str | Path, split: str = TRAIN) -> ShardRecords:
