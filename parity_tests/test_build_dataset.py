@@ -305,7 +305,7 @@ def test_the_fast_check_refuses_what_decoding_refuses(pictures):
 
 KILLED = """
 import os, signal, sys
-from delf_common.dataset import shard_job
+from delf_common.dataset import pictures
 from delf_common.dataset.build import build_dataset
 from delf_common.dataset.config import BuildConfig, BuildJob
 seen = 0
@@ -314,7 +314,7 @@ def check(record):
     seen += 1
     if seen == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-shard_job.check_record = check
+pictures.check_record = check
 config = BuildConfig(dataset_path=sys.argv[1], output_directory=sys.argv[2],
                      num_shards=5)
 build_dataset(config, BuildJob(workers=1))

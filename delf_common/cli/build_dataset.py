@@ -26,7 +26,8 @@ def parser() -> CommandParser:
 
 def run(options: Namespace) -> None:
     """Build, and say what there is."""
-    from delf_common.dataset.build import SKIPPED, build_dataset
+    from delf_common.dataset.build import build_dataset
+    from delf_common.dataset.finishing import SKIPPED
 
     config = build(BuildConfig, options)
     manifest = build_dataset(config, build(BuildJob, options))

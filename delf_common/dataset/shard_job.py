@@ -11,36 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from delf_common.dataset.array_records import ArrayRecordShard
-from delf_common.dataset.checking import check_record
 from delf_common.dataset.manifest import BUILDING, FileEntry, Shard, describe_file
 from delf_common.dataset.mindrecords import MindRecordShard
+from delf_common.dataset.pictures import Picture, read_picture, refuse_or_skip
 from delf_common.errors import DelfError, ImageError
 from delf_common.io.atomic import write_text
-from delf_common.training.records import Record
 from delf_common.training.shards import open_shard
 
-ABSENT = (
-    FileNotFoundError,
-    NotADirectoryError,
-    IsADirectoryError,
-    PermissionError,
-)
 WRITING = ".writing"  # how folders of half-written shards end
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture to be stored.
-
-    Args:
-        path: of the file.
-        label: its class.
-        name: what to call it.
-    """
-
-    path: str
-    label: int
-    name: str
 
 
 @dataclass(frozen=True)
@@ -147,44 +125,6 @@ def open_writer(job: ShardJob, path: Path) -> ArrayRecordShard | MindRecordShard
     if job.format == "mindrecord":
         return MindRecordShard(path, job.names, job.number)
     return ArrayRecordShard(path)
-
-
-def read_picture(picture: Picture, check: bool) -> Record:
-    """Read a picture's bytes.
-
-    Raises:
-        ImageError: there is no such file, it is empty, or does not decode.
-        DelfError: it is there and cannot be read. (A disk in trouble is no reason to
-            leave out its pictures.)
-    """
-    try:
-        image = Path(picture.path).read_bytes()
-    except ABSENT as error:
-        raise ImageError(f"{picture.name}: {error.strerror}") from None
-    except OSError as error:
-        raise DelfError(
-            f"{picture.path}: {error.strerror}; continue with --resume once it is "
-            "readable"
-        ) from None
-    record = Record(image, picture.label, picture.name)
-    if not record.image:
-        raise ImageError(f"{picture.name}: the file is empty")
-    if check:
-        check_record(record)
-    return record
-
-
-def refuse_or_skip(
-    picture: Picture, error: ImageError, strict: bool
-) -> tuple[str, str, str]:
-    """Return a bad picture's line of the report, or raise DelfError when strict."""
-    reason = str(error).removeprefix(f"{picture.name}: ")
-    if strict:
-        raise DelfError(
-            f"{picture.path}: {reason}; repair it or take it out, or leave out "
-            "--strict to skip and report it"
-        ) from None
-    return picture.name, picture.path, reason
 
 
 def refuse_short(path: Path, kind: str, records: int) -> None:

@@ -22,7 +22,7 @@ from delf_common.dataset.manifest import (
     check_file,
     read_manifest,
 )
-from delf_common.dataset.mindrecords import MindRecordReader
+from delf_common.dataset.mindrecord_reader import MindRecordReader
 from delf_common.errors import DelfError
 from delf_common.training.records import Record
 
