@@ -16,7 +16,7 @@ from delf_common.errors import DelfError
 from delf_common.features import Features
 from delf_common.io.colmap_reading import open_colmap
 from delf_common.io.colmap_tables import TABLES, image_ids, pair_id
-from delf_common.io.delf_proto import read_datum, read_delf
+from delf_common.io.delf_proto import read_datum, read_delf, write_delf
 from delf_common.io.feature_file import FORMAT, FeatureReader, add_error, add_features
 from delf_common.io.images import read_size
 from delf_common.io.interchange import interchange, recognise
@@ -379,6 +379,29 @@ def test_overwriting_a_kapture_removes_old_features_and_nothing_else(
     assert delf(kapture_folder, *back, "--feature_type", "delf") == 0
 
 
+def test_a_keypoint_with_two_matches_has_no_place_in_hlocs_layout(
+    kapture_folder, tmp_path
+):
+    lists = kapture_folder / "reconstruction/matches/delf"
+    rows = np.array([[0, 1, 1], [0, 2, 1]], np.float64)
+    rows.tofile(lists / "db/a.jpg.overlapping/db/b.jpg.matches")
+    targets = [tmp_path / "x.h5", tmp_path / "y.h5"]
+    with pytest.raises(DelfError, match="several matches"):
+        interchange([kapture_folder], "hloc", targets)
+    assert not targets[1].exists()
+    assert interchange([kapture_folder], "colmap", [tmp_path / "z.db"]).pairs == 2
+
+
+def test_colmaps_keypoints_reach_kapture_without_descriptors(database, tmp_path):
+    interchange([database], "kapture", [tmp_path / "k"])
+    lists = tmp_path / "k/reconstruction"
+    assert (lists / "keypoints/delf/keypoints.txt").is_file()
+    assert not (lists / "descriptors").exists()
+    interchange([tmp_path / "k"], "hloc", [tmp_path / "back.h5"])
+    back = read_all(tmp_path / "back.h5")["db/a.jpg"]
+    assert_close(back, features_of("db/a.jpg"), {"descriptors", "scores"})
+
+
 # --- .delf, .npz, .datum --------------------------------------------------------------
 
 
@@ -403,6 +426,13 @@ def test_a_file_per_image_comes_back_with_sizes_from_the_photographs(
     assert read_all(back)["db/a"].image_size == (0, 0)
     (photos / "db/a.jpg").unlink()
     assert delf(folder, *out, "--overwrite", "--image_root", photos) == 1
+
+
+def test_delgs_local_features_are_read(tmp_path):
+    write_delf(tmp_path / "in/x.delg_local", features_of("db/a.jpg"))
+    interchange([tmp_path / "in"], "hloc", [tmp_path / "x.h5"])
+    expected = dataclasses.replace(features_of("db/a.jpg"), image_size=(0, 0))
+    assert_same(read_all(tmp_path / "x.h5")["x"], expected)
 
 
 def test_a_turned_photograph_has_its_upright_size(tmp_path):
