@@ -24,6 +24,7 @@ COMMANDS = {
     "interchange": "features and matches to and from COLMAP, hloc, kapture, .delf",
     "download": "data sets and weights, verified and resumed",
     "build-dataset": "labelled pictures into shards for training",
+    "dataset": "count and draw what a training set holds",
     "demo": "write example photographs with a known ground truth",
     "bench": "measure speed and quality, beside the plain ways",
 }
