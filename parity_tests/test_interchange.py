@@ -144,6 +144,18 @@ def test_colmap_reads_the_two_view_geometry_in_its_own_pixels(database):
     opened.close()
 
 
+def test_two_view_geometries_can_be_left_to_colmap(native, tmp_path, capsys):
+    path = tmp_path / "plain.db"
+    assert delf(*native, "--to", "colmap", "--output", path, "--matches_only") == 0
+    assert "note:" not in capsys.readouterr().out
+    with sqlite3.connect(path) as opened:
+        counts = [
+            opened.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("matches", "two_view_geometries")
+        ]
+    assert counts == [2, 0]
+
+
 def test_colmap_database_comes_back_without_descriptors_and_scores(database, tmp_path):
     back, matches = tmp_path / "back.h5", tmp_path / "back-matches.h5"
     assert delf(database, "--to", "hloc", "--output", back, matches) == 0

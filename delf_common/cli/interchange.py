@@ -10,6 +10,11 @@ from delf_common.errors import UsageError
 
 FORMATS = ("hloc", "colmap", "kapture", "delf", "npz", "datum", "npy")
 
+NOTE = (
+    "note: the two-view geometries are inliers of a plane's model; for a "
+    "reconstruction use --matches_only, and COLMAP's geometric_verifier"
+)
+
 
 def parser() -> CommandParser:
     """Describe the command line."""
@@ -50,6 +55,12 @@ def parser() -> CommandParser:
         help="name of the features in a kapture folder (written: delf)",
     )
     command.add_argument(
+        "--matches_only",
+        action="store_true",
+        help="colmap: write no two-view geometries, so that COLMAP verifies the "
+        "matches itself, as a reconstruction needs",
+    )
+    command.add_argument(
         "--overwrite", action="store_true", help="replace the output if it exists"
     )
     return command
@@ -61,6 +72,8 @@ def run(options: Namespace) -> None:
 
     sources = [Path(name) for name in options.sources]
     targets = [Path(name) for name in options.output]
+    if options.matches_only and options.to != "colmap":
+        raise UsageError("--matches_only is for --to colmap")
     if options.to in ("datum", "npy"):
         return convert_arrays(options, sources, targets)
     done = interchange(
@@ -69,6 +82,7 @@ def run(options: Namespace) -> None:
         targets,
         image_root=Path(options.image_root) if options.image_root else None,
         feature_type=options.feature_type,
+        matches_only=options.matches_only,
         overwrite=options.overwrite,
     )
     where = " and ".join(map(str, targets))
@@ -78,6 +92,8 @@ def run(options: Namespace) -> None:
     )
     if done.left_out:
         print(f"not carried over: {done.left_out}")  # noqa: T201
+    if options.to == "colmap" and done.pairs and not options.matches_only:
+        print(NOTE)  # noqa: T201
     return None
 
 

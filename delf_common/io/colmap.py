@@ -26,18 +26,21 @@ from delf_common.io.matches_file import turn
 from delf_common.matching.matcher import ImageMatch
 
 
-def write_colmap(source: FeatureSet, path: Path) -> None:
+def write_colmap(source: FeatureSet, path: Path, *, geometries: bool = True) -> None:
     """Write a database that COLMAP opens, beside its name and then renamed.
 
     Every image has a camera of its own, with COLMAP's first guess for an unknown lens.
     Keypoints are x, y, scale, orientation 0, half a pixel from ours. Table ``matches``
     has all matches, ``two_view_geometries`` the inliers of pairs that have a model,
-    with its H; COLMAP verifies the others itself when asked to. Descriptors and scores
-    have no place: COLMAP knows the descriptors of its own methods only.
+    with its H; COLMAP verifies the others itself when asked to. For a
+    reconstruction leave them out: a plane's inliers mislead it, and COLMAP verifies all
+    by epipolar geometry. Descriptors and scores have no place in a database: COLMAP
+    knows those of its own methods only.
 
     Args:
         source: what to write.
         path: the SQLite file.
+        geometries: whether to write ``two_view_geometries``.
 
     Raises:
         DelfError: an image's size is not known; a pair is there in both orders.
@@ -45,10 +48,12 @@ def write_colmap(source: FeatureSet, path: Path) -> None:
     with replacing(path) as temporary:
         with closing(sqlite3.connect(temporary)) as database, database:
             database.executescript(TABLES)
-            _write_all(source, database)
+            _write_all(source, database, geometries)
 
 
-def _write_all(source: FeatureSet, database: sqlite3.Connection) -> None:
+def _write_all(
+    source: FeatureSet, database: sqlite3.Connection, geometries: bool
+) -> None:
     identifiers: dict[str, int] = {}
     counts: dict[str, int] = {}
     for number, name in enumerate(source.names(), start=1):
@@ -63,9 +68,11 @@ def _write_all(source: FeatureSet, database: sqlite3.Connection) -> None:
         if id0 > id1:
             id0, id1, found = id1, id0, turn(found)
         try:
-            _add_pair(database, pair_id(id0, id1), found)
+            _add_matches(database, pair_id(id0, id1), found)
         except sqlite3.IntegrityError:
             raise DelfError(f"the pair {name0} {name1} is there twice") from None
+        if geometries:
+            _add_geometry(database, pair_id(id0, id1), found)
 
 
 def _add_image(
@@ -91,15 +98,22 @@ def _add_image(
     )
 
 
-def _add_pair(database: sqlite3.Connection, identifier: int, found: ImageMatch) -> None:
+def _add_matches(
+    database: sqlite3.Connection, identifier: int, found: ImageMatch
+) -> None:
     rows = found.matches.pairs.astype("<u4")
     database.execute(
         "INSERT INTO matches VALUES (?, ?, 2, ?)",
         (identifier, len(rows), rows.tobytes()),
     )
+
+
+def _add_geometry(
+    database: sqlite3.Connection, identifier: int, found: ImageMatch
+) -> None:
     if found.verification.model is None:
         return
-    inliers = rows[found.verification.inliers]
+    inliers = found.matches.pairs[found.verification.inliers].astype("<u4")
     model = to_corner(found.verification.model).astype("<f8").tobytes()
     database.execute(
         "INSERT INTO two_view_geometries "

@@ -86,6 +86,7 @@ def interchange(
     *,
     image_root: Path | None = None,
     feature_type: str | None = None,
+    matches_only: bool = False,
     overwrite: bool = False,
 ) -> Summary:
     """Read features and matches in one format, write them in another.
@@ -96,6 +97,7 @@ def interchange(
         targets: one path; for hloc a features file and perhaps a matches file.
         image_root: the photographs, for formats that do not know their sizes.
         feature_type: of a kapture, in or out.
+        matches_only: no two-view geometries in a COLMAP database.
         overwrite: replace what is there.
 
     Raises:
@@ -115,7 +117,10 @@ def interchange(
         refuse_outside(names)
         if len(targets) > 1 and not pairs:
             raise UsageError(f"{sources[0]} has no matches for {targets[1]}")
-        _write(features, target_format, targets, feature_type, str(sources[0]))
+        if target_format == "colmap":
+            write_colmap(features, targets[0], geometries=not matches_only)
+        else:
+            _write(features, target_format, targets, feature_type, str(sources[0]))
     left_out = LEFT_OUT[target_format]
     if target_format == "hloc" and pairs and len(targets) == 1:
         left_out = "matches, for which no second --output is named"
@@ -160,8 +165,6 @@ def _write(
 ) -> None:
     if target_format == "hloc":
         write_hloc(features, targets[0], targets[1] if targets[1:] else None, origin)
-    elif target_format == "colmap":
-        write_colmap(features, targets[0])
     elif target_format == "kapture":
         write_kapture(features, targets[0], feature_type)
     else:
