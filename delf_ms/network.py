@@ -60,7 +60,6 @@ class MsNetwork:
         delf = build_delf(self.info, folded=True)
         put_params(delf, fold_batch_norm(checkpoint.params, self.info))
         self.delf = delf.set_train(False)
-        self.delf.requires_grad = False
         self.maps = compile_graph(self.delf)
         self.deepest = compile_graph(self.delf.deepest)
 

@@ -8,10 +8,20 @@ import numpy as np
 import pytest
 import torch  # noqa: TID251
 import torch.nn.functional as F  # noqa: TID251
+from small_networks import (
+    DELG,
+    KERAS,
+    OFFICIAL_SLIM,
+    SLIM,
+    STRIDED,
+    TORCHVISION,
+    calm_params,
+    random_params,
+)
+from small_networks import EVERY as EVERY_NETWORK
 
 from delf_common.errors import DelfError, UsageError
 from delf_common.weights.architectures import (
-    RESNET_WIDTHS,
     block_channels,
     check_architecture,
     feature_channels,
@@ -20,7 +30,6 @@ from delf_common.weights.architectures import (
 )
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
-from delf_common.weights.metadata import WeightsInfo
 from delf_common.weights.names import parameter_shapes
 from delf_torch import load_network
 from delf_torch.delf import build_delf
@@ -30,54 +39,12 @@ from delf_torch.network import TorchNetwork
 from delf_torch.parameters import canonical_tensors, get_params, put_params
 
 RELATIVE = 1e-5  # largest difference over largest value, float32 (design.md section 8)
-LITE0 = WeightsInfo("test", "", "efficientnet_lite0")
-KERAS = WeightsInfo("test", "", "resnet50", "keras", attention="trained")
-TORCHVISION = WeightsInfo("test", "", "resnet50", "torchvision")
-STRIDED = dataclasses.replace(KERAS, block3_strides=True)
-SLIM = WeightsInfo("test", "", "resnet50", "slim", True, "trained")
-OFFICIAL_SLIM = dataclasses.replace(SLIM, block4=False)
-DENSE_SLIM = dataclasses.replace(SLIM, block3_strides=False)
-DELG = dataclasses.replace(STRIDED, autoencoder=7)
-EVERY = pytest.mark.parametrize(
-    "info",
-    [LITE0, KERAS, TORCHVISION, STRIDED, SLIM, OFFICIAL_SLIM, DENSE_SLIM, DELG],
-    ids=[
-        "lite0",
-        "keras",
-        "tv",
-        "strided",
-        "slim",
-        "slim-block3",
-        "dense-slim",
-        "delg",
-    ],
-)
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """ResNet-50 with few channels: the same geometry, quick to run."""
-    for block, width in zip(RESNET_WIDTHS, (2, 3, 4, 5), strict=True):
-        monkeypatch.setitem(RESNET_WIDTHS, block, width)
+EVERY = pytest.mark.parametrize("info", EVERY_NETWORK.values(), ids=EVERY_NETWORK)
 
 
 @pytest.fixture(scope="module")
 def lite0():
     return load_network("delf-lite0", "cpu")
-
-
-def random_params(info, seed=0):
-    rng = np.random.default_rng(seed)
-    params = {}
-    for name, shape in parameter_shapes(info).items():
-        fan = np.prod(shape[1:]) if len(shape) > 1 else 1
-        values = rng.normal(0, 1, shape) * (
-            1.4 / np.sqrt(fan) if len(shape) > 1 else 0.3
-        )
-        if name.endswith("running_var") or ("bn" in name and name.endswith(".weight")):
-            values = rng.uniform(0.5, 1.5, shape)
-        params[name] = values.astype(np.float32)
-    return params
 
 
 def assert_near(actual, wanted, relative=RELATIVE):
@@ -208,11 +175,7 @@ def test_lite0_gives_the_reference_packages_maps(lite0):
 
 @EVERY
 def test_folded_batch_norm_gives_the_unfolded_networks_numbers(narrow, info):
-    params = random_params(info, seed=2)
-    if info.attention == "trained":
-        # Scores of order 1: the softplus of -20 keeps few of the score's digits.
-        params["attention.conv2.weight"] /= 20
-        params["attention.conv1.weight"] /= 20
+    params = calm_params(info, seed=2)
     plain, folded = build_delf(info).eval(), build_delf(info, folded=True).eval()
     put_params(plain, params)
     put_params(folded, fold_batch_norm(params, info))

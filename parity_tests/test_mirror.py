@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""delf_torch and delf_ms say the same: files, names, arguments, order, defaults.
+
+Both are read, not imported: this runs where neither framework is installed.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH, MS = ROOT / "delf_torch", ROOT / "delf_ms"
+
+# Words that the frameworks, and so the classes of ours, say differently.
+WORDS = {"construct": "forward", "Ms": "Torch"}
+# What one side alone has, and why. A line that is no longer true fails the test.
+LATER = "training on MindSpore comes with its second half"
+FILES = {
+    "classifiers.py": LATER,
+    "distributed.py": LATER,
+    "optimizer.py": LATER,
+    "plain_loop.py": LATER,
+    "precision.py": LATER,
+    "stages.py": LATER,
+    "training.py": LATER,
+    "export_check.py": "ONNX comes from PyTorch: MindSpore's has no dynamic sizes",
+    "export_forms.py": "the same",
+    "export_geometry.py": "the same",
+    "export_layers.py": "the same",
+    "exporting.py": "the same",
+    "state_dict.py": "delf_common/weights/mindspore_ckpt.py reads .ckpt, in NumPy",
+    "torchvision_weights.py": "weights that only torchvision downloads",
+    "environment.py": "MindSpore reads how loud it is when it is imported",
+}
+NAMES = {
+    "__init__.py": {
+        "train": LATER,
+        "export": "ONNX comes from PyTorch",
+    },
+    "device.py": {
+        "AVX2": "MindSpore's oneDNN is slow with AVX-512",
+        "limit_instructions": "the same",
+        "count_ascends": "MindSpore has no list of devices",
+        "occupy": "MindSpore has one device a process",
+    },
+    "layers.py": {
+        "BatchNorm.forward": "torch: statistics shared by processes, " + LATER,
+        "BatchNorm.train": "set_train asks no layer; freeze_batch_norm tells it",
+        "Convolution.forward": "MindSpore's own pads by TensorFlow's rule",
+        "mean_of_all": "of shared statistics, " + LATER,
+        "normalise_together": "the same",
+        "share_batch_norm": "the same",
+        "pad_same": "MindSpore's own layers pad by TensorFlow's rule",
+        "same_padding": "the same",
+        "put_channels_last": "MindSpore's maps are always NCHW on a CPU",
+        "softplus": "MindSpore's own loses the digits of low scores",
+    },
+    "network.py": {
+        "compile_graph": "PyTorch runs without compiling",
+        "join": "PyTorch's cat is cheap",
+        "full_precision": "device.py sets it for the process, MindSpore cannot ask",
+    },
+    "parameters.py": {
+        "WORDS": "MindSpore's words for the parts of a batch norm",
+        "canonical_name": "the same",
+    },
+}
+
+
+def python_files(folder):
+    return {path.name for path in folder.glob("*.py")}
+
+
+def describe(path):
+    """Public name -> arguments with defaults, for functions, classes and methods."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        found |= describe_node(node, "")
+    if path.name == "__init__.py":  # what is imported there counts too
+        found = dict.fromkeys(exported(path), "")
+    return {name: text for name, text in found.items() if is_public(name)}
+
+
+def describe_node(node, prefix):
+    if isinstance(node, ast.FunctionDef):
+        return {prefix + translate(node.name): signature(node)}
+    if isinstance(node, ast.ClassDef):
+        name = translate(node.name)
+        inside = {name: ""}
+        for part in node.body:
+            inside |= describe_node(part, f"{name}.")
+        return inside
+    if isinstance(node, ast.Assign) and not prefix:
+        return {target.id: ast.unparse(node.value) for target in node.targets}
+    return {}
+
+
+def signature(node):
+    """Names, order and defaults of the arguments; what they are annotated is free."""
+    arguments = ast.parse(ast.unparse(node.args).join(("def f(", "): ...")))
+    for argument in ast.walk(arguments):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    return " ".join([*decorators, ast.unparse(arguments.body[0].args)])
+
+
+def translate(name):
+    for word, other in WORDS.items():
+        name = re.sub(rf"^{word}(?![a-z])", other, name)
+    return name
+
+
+def is_public(name):
+    last = name.rpartition(".")[2]
+    return last == "__init__" or not last.startswith("_")
+
+
+def exported(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return sorted(ast.literal_eval(node.value))
+    return []
+
+
+def test_both_packages_have_the_same_files():
+    assert python_files(TORCH) ^ python_files(MS) <= set(FILES)
+    assert not python_files(TORCH) & python_files(MS) & set(FILES)
+
+
+SHARED = sorted(python_files(TORCH) & python_files(MS))
+
+
+@pytest.mark.parametrize("file", SHARED)
+def test_a_file_has_the_same_names_arguments_and_defaults(file):
+    one, other = describe(TORCH / file), describe(MS / file)
+    exceptions = NAMES.get(file, {})
+    assert one.keys() ^ other.keys() == set(exceptions)
+    common = [name for name in one if name in other]
+    assert common == [name for name in other if name in one]  # the same order
+    assert {name: one[name] for name in common} == {n: other[n] for n in common}
+
+
+def test_every_exception_is_of_a_file_that_both_have():
+    assert set(NAMES) <= set(SHARED)
+    assert {"layers.py", "network.py", "resnet.py", "__init__.py"} <= set(SHARED)
+
+
+def test_a_changed_default_name_or_order_is_seen(tmp_path):
+    source = (MS / "resnet.py").read_text(encoding="utf-8")
+    wanted = describe(TORCH / "resnet.py")
+    for change in (
+        ("block4: bool = True", "block4: bool = False"),
+        ("stride: int,", "step: int,"),
+        ("def deepest", "def deeper"),
+    ):
+        assert change[0] in source
+        (tmp_path / "resnet.py").write_text(source.replace(*change), encoding="utf-8")
+        assert describe(tmp_path / "resnet.py") != wanted
+    assert describe(MS / "resnet.py") == wanted
