@@ -167,3 +167,21 @@ def test_training_reads_shards_and_validates_on_their_other_split(shards, tmp_pa
     command += ["--train_from", "block4", "--validation_step", "2", "--workers", "2"]
     assert main([*command, "--device", "cpu", "--progress", "false"]) == 0
     assert list(tmp_path.glob("*.safetensors"))
+
+
+def test_the_bench_builds_and_reads_every_format_and_says_so(pictures, monkeypatch):
+    from delf_common.bench import dataset
+
+    monkeypatch.setattr(dataset, "PROCESSES", [1])
+    monkeypatch.setattr(dataset, "formats", lambda: ["array_record"])
+    result = dataset.run_dataset_bench(pictures, repeats=1)
+    assert result["photographs"] == 15
+    assert set(result["built_per_second"]) == {
+        "plain loop",
+        "plain loop, decoding",
+        "array_record, check none, workers 1",
+        "array_record, check decode, workers 1",
+    }
+    assert len(result["read_per_second"]) == 2 * 4
+    assert min(result["read_per_second"].values()) > 0
+    assert dataset.format_table(result).count("\n") == 4 + 8

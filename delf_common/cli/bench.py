@@ -13,7 +13,7 @@ from delf_common.cli.parsing import CommandParser, Namespace, build
 from delf_common.config import MatchConfig, VerifyConfig
 from delf_common.errors import UsageError
 
-BENCHES = ("verify", "extract", "retrieval", "homography", "pipeline")
+BENCHES = ("verify", "extract", "retrieval", "homography", "pipeline", "dataset")
 
 
 def parser() -> CommandParser:
@@ -23,7 +23,8 @@ def parser() -> CommandParser:
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
         "extract: seconds by level, peak memory. retrieval: mAP beside rootSIFT and a "
         "global descriptor. homography: inliers near the true homography. pipeline: "
-        "photographs a second of the training pipeline, by workers.",
+        "photographs a second of the training pipeline, by workers. dataset: images a "
+        "second of building shards, records a second of reading them.",
         "delf bench extract --repeats 5",
     )
     command.add_argument("name", choices=BENCHES, help="what to measure")
@@ -33,7 +34,8 @@ def parser() -> CommandParser:
         type=str,
         default=None,
         help="retrieval: folder of photographs; homography: folder with pairs.json; "
-        "extract: a photograph; pipeline: folder of photographs (default: synthetic)",
+        "extract: a photograph; pipeline: folder of photographs (default: synthetic); "
+        "dataset: as train's --traindata_path (default: synthetic)",
     )
     command.add_argument(
         "--ground_truth", type=str, default=None, help="retrieval: a gnd.json"
@@ -55,6 +57,7 @@ def run(options: Namespace) -> None:
         "retrieval": retrieval,
         "homography": homography,
         "pipeline": pipeline,
+        "dataset": dataset,
     }[options.name]
     result, text = measure(options)
     machine = describe_machine()
@@ -129,6 +132,15 @@ def pipeline(options: Namespace) -> Measured:
 
     folder = Path(options.images) if options.images else None
     result = run_pipeline_bench(folder, options.repeats)
+    return result, format_table(result)
+
+
+def dataset(options: Namespace) -> Measured:
+    """Building shards and reading them."""
+    from delf_common.bench.dataset import format_table, run_dataset_bench
+
+    folder = Path(options.images) if options.images else None
+    result = run_dataset_bench(folder, options.repeats)
     return result, format_table(result)
 
 
