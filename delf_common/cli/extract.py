@@ -117,4 +117,5 @@ def make_job(
         job=build(JobConfig, options),
         pca=load_pca(options),
         dtype=options.descriptor_dtype,
+        given=options.given,
     )

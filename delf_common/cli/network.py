@@ -47,4 +47,5 @@ def load_extractor(options: Namespace) -> Extractor:
     if "," in chosen.device:
         raise UsageError(f"--device {chosen.device}: this command runs on one device")
     network = load_backend(chosen.backend).load_network(chosen.weights, chosen.device)
-    return Extractor(network, build(ExtractConfig, options), load_pca(options))
+    config = build(ExtractConfig, options)
+    return Extractor(network, config, load_pca(options), options.given)

@@ -74,10 +74,16 @@ class CommandParser(ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """Parse; also accept none, a bare switch, and 1,2,3 for a list.
 
+        Returns:
+            The options, and as ``given`` the names of those that are not defaults.
+
         Raises:
             UsageError: a flag or a value is wrong; names the nearest flag.
         """
-        return self.parse_args(self._plain(list(arguments)))
+        plain = self._plain(list(arguments))
+        options = self.parse_args(plain)
+        options.given = frozenset(self.parse_args(plain, defaults=False).keys())
+        return options
 
     def _plain(self, arguments: list[str]) -> list[str]:
         pieces: list[str] = []

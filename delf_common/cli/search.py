@@ -115,6 +115,7 @@ def query_extractor(index: Index, options: Namespace) -> Extractor:
     if made_with["score_threshold"] is None:
         options.score_threshold = "none"
     options.image_scales = tuple(made_with["image_scales"])
+    options.given = frozenset(made_with)  # what was published is among it
     extractor = load_extractor(options)
     name, sha256 = index.info["weights"], index.info["weights_sha256"]
     if extractor.network.info.sha256 != sha256:

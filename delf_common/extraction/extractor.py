@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from delf_common.config import ExtractConfig
 from delf_common.errors import UsageError
 from delf_common.extraction.pca import describe
+from delf_common.extraction.published import with_published
 from delf_common.extraction.pyramid import Level, pyramid_levels
 from delf_common.extraction.selection import Selection, select_keypoints
 from delf_common.features import Features
@@ -28,8 +29,11 @@ class Extractor:
 
     Args:
         network: of either backend, or anything that fits the protocol.
-        config: how keypoints are chosen and described.
+        config: how keypoints are chosen and described; None for what was published with
+            the weights, and the defaults.
         pca: used in place of the one in the weights.
+        given: settings of ``config`` that stand; the others give way to published ones.
+            None lets all of them stand.
 
     Raises:
         UsageError: a setting is outside its range.
@@ -40,9 +44,14 @@ class Extractor:
         network: FeatureNetwork,
         config: ExtractConfig | None = None,
         pca: Pca | None = None,
+        given: Collection[str] | None = None,
     ) -> None:
         self.network = network
-        self.config = config or ExtractConfig()
+        if config is None:
+            config, given = ExtractConfig(), ()
+        if given is not None:
+            config = with_published(config, network.info.extraction, given)
+        self.config = config
         check_config(self.config)
         self.pca = (pca or network.info.pca) if self.config.use_pca else None
 
@@ -174,7 +183,8 @@ def extract(
     Args:
         images: (H, W, 3) uint8 RGB arrays, or paths of files that Pillow reads.
         network: from ``delf_torch.load_network`` or ``delf_ms.load_network``.
-        config: how keypoints are chosen and described.
+        config: how keypoints are chosen and described; None for what was published with
+            the weights, and the defaults.
         pca: used in place of the one in the weights.
 
     Returns:

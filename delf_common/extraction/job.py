@@ -49,6 +49,8 @@ class ExtractionJob:
         job: how the job runs.
         pca: used in place of the one in the weights.
         dtype: of the stored descriptors, "float16" or "float32".
+        given: settings of ``config`` that stand, the others give way to those published
+            with the weights; None lets all of them stand.
     """
 
     entries: Sequence[ImageEntry]
@@ -60,6 +62,7 @@ class ExtractionJob:
     job: JobConfig = field(default_factory=JobConfig)
     pca: Pca | None = None
     dtype: str = "float16"
+    given: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def extract_part(
         ImageError: a broken picture, if ``strict``.
     """
     network = load_backend(job.backend).load_network(job.weights, device)
-    extractor = Extractor(network, job.config, job.pca)
+    extractor = Extractor(network, job.config, job.pca, job.given)
     header = describe_run(job, extractor) | {ADDS: earlier is not None}
     refuse_mixture(find_journals(job.output), earlier, header, job.dtype)
     batch_size, limit = job.job.batch_size, job.config.max_image_pixels
