@@ -170,6 +170,16 @@ def test_the_whole_of_gldv2_is_built_from_train_csv(gldv2, tmp_path, capsys):
     )
 
 
+def test_the_layout_of_delf_download_needs_no_train_directory(gldv2, tmp_path):
+    table = (gldv2 / "train_clean.csv").rename(gldv2 / "train/train_clean.csv")
+    command = ["--output_directory", tmp_path / "out", "--validation_split_size", 0]
+    assert run("--train_clean_csv_path", table, *command) == 0
+    assert len(names(tmp_path / "out")) == 3
+    again = ["--output_directory", tmp_path / "again", "--validation_split_size", 0]
+    assert run("--dataset_path", gldv2 / "train", *again) == 0
+    assert names(tmp_path / "again") == names(tmp_path / "out")
+
+
 def test_the_original_split_gives_a_lone_image_to_validation(gldv2, tmp_path):
     command = ["--dataset_path", gldv2, "--split_rule", "original"]
     assert run(*command, "--output_directory", tmp_path / "out") == 0
@@ -337,6 +347,38 @@ def test_a_killed_build_resumes_with_the_shards_that_were_done(pictures, tmp_pat
     build(pictures, out, BuildJob(workers=1, resume=True), num_shards=5)
     assert {path: path.stat().st_mtime_ns for path in done} == done
     build(pictures, tmp_path / "new", num_shards=5)
+    assert content(out) == content(tmp_path / "new")
+
+
+WORKER_KILLED = """
+import os, signal, sys
+from delf_common.cli.main import main
+from delf_common.dataset import pictures
+def check(record):  # workers import this file too, and so have it
+    if record.name == "class2/0.jpg":
+        os.kill(os.getpid(), signal.SIGKILL)
+pictures.check_record = check
+if __name__ == "__main__":
+    sys.exit(main(["build-dataset", *sys.argv[1:]]))
+"""
+
+
+def test_a_killed_worker_ends_the_build_which_can_be_resumed(pictures, tmp_path):
+    program, out = tmp_path / "program.py", tmp_path / "out"
+    program.write_text(WORKER_KILLED)
+    command = ["--dataset_path", str(pictures), "--output_directory", str(out)]
+    done = subprocess.run(
+        [sys.executable, str(program), *command, "--workers", "2", "--num_shards", "3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "a worker process died" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (out / "manifest.json").exists()
+    build(pictures, out, BuildJob(workers=1, resume=True))
+    build(pictures, tmp_path / "new")
     assert content(out) == content(tmp_path / "new")
 
 

@@ -16,8 +16,8 @@ def parser() -> CommandParser:
         "Build shards from Google Landmarks v2, or from any folder or CSV of labelled "
         "pictures, whose bytes are stored as they are, in a seeded shuffle of "
         "all. A missing or undecodable picture is reported and left out.",
-        "delf build-dataset --train_clean_csv_path gldv2/train_clean.csv "
-        "--train_directory gldv2/train --output_directory shards/",
+        "delf build-dataset --train_clean_csv_path gldv2/train/train_clean.csv "
+        "--output_directory shards/",
     )
     command.add_config(BuildConfig)
     command.add_config(BuildJob)

@@ -21,8 +21,9 @@ class BuildConfig:
         train_csv_path: train.csv of Google Landmarks v2.
         train_clean_csv_path: train_clean.csv; builds the clean subset, and then
             train_csv_path is not needed.
-        train_directory: folder of GLDv2's training images, none for the csv file's own
-            or its sub-folder train; a pattern that ends in /*/*/*/ is understood.
+        train_directory: folder of GLDv2's training images, "" for the csv file's own
+            (where delf download puts it) or its sub-folder train; a pattern that ends
+            in /*/*/*/ is understood.
         output_directory: where the shards go.
         num_shards: files of each split, at most one for each record.
         validation_split_size: share of every class for validation, 0 for none.
