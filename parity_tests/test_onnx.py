@@ -548,3 +548,23 @@ def test_match_needs_neither_framework(photographs, lite0_file, tmp_path):
     refused = run_without_frameworks("match", *pair, *FAST)
     assert refused.returncode == 1  # so that the block is known to work
     assert "torch" in refused.stderr
+
+
+def test_the_bench_sets_the_runtimes_side_by_side(photographs, monkeypatch, capsys):
+    from delf_common.bench import backends
+
+    monkeypatch.setitem(backends.FRAMEWORKS, "ms", "a_package_that_is_not_there")
+    small = ["--images", str(photographs), "--image_scales", "0.3", "--repeats", "1"]
+    assert main(["bench", "backends", *small, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = found["runtimes"]
+    assert list(rows) == ["torch", "onnx float32", "onnx float16"]
+    assert found["images"] == 3 and min(row["seconds"] for row in rows.values()) > 0
+    for output in ("attention", "features"):
+        apart = [row[output]["relative"] for row in rows.values()]
+        assert apart[0] == 0 < apart[1] < MAPS < apart[2] < 0.05
+    assert (
+        rows["onnx float16"]["file_bytes"] < 0.55 * rows["onnx float32"]["file_bytes"]
+    )
+    assert main(["bench", "backends", *small]) == 0
+    assert "onnx float16" in capsys.readouterr().out

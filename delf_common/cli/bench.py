@@ -10,10 +10,18 @@ from typing import Any
 
 from delf_common.cli.network import add_network_options, load_extractor
 from delf_common.cli.parsing import CommandParser, Namespace, build
-from delf_common.config import MatchConfig, VerifyConfig
+from delf_common.config import ExtractConfig, MatchConfig, VerifyConfig
 from delf_common.errors import UsageError
 
-BENCHES = ("verify", "extract", "retrieval", "homography", "pipeline", "dataset")
+BENCHES = (
+    "verify",
+    "extract",
+    "backends",
+    "retrieval",
+    "homography",
+    "pipeline",
+    "dataset",
+)
 
 
 def parser() -> CommandParser:
@@ -21,7 +29,8 @@ def parser() -> CommandParser:
     command = CommandParser(
         "bench",
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
-        "extract: seconds by level, peak memory. retrieval: mAP beside rootSIFT and a "
+        "extract: seconds by level, peak memory. backends: the same weights on "
+        "PyTorch, MindSpore and onnxruntime. retrieval: mAP beside rootSIFT and a "
         "global descriptor. homography: inliers near the true homography. pipeline: "
         "photographs a second of the training pipeline, by workers. dataset: images a "
         "second of building shards, records a second of reading them.",
@@ -34,7 +43,8 @@ def parser() -> CommandParser:
         type=str,
         default=None,
         help="retrieval: folder of photographs; homography: folder with pairs.json; "
-        "extract: a photograph; pipeline: folder of photographs (default: synthetic); "
+        "extract: a photograph; backends: a photograph or a folder of them; "
+        "pipeline: folder of photographs (default: synthetic); "
         "dataset: as train's --traindata_path (default: synthetic)",
     )
     command.add_argument(
@@ -54,6 +64,7 @@ def run(options: Namespace) -> None:
     measure = {
         "verify": verify,
         "extract": extract,
+        "backends": backends,
         "retrieval": retrieval,
         "homography": homography,
         "pipeline": pipeline,
@@ -88,6 +99,27 @@ def extract(options: Namespace) -> Measured:
     if options.images:
         image = read_image(Path(options.images), max_pixels=options.max_image_pixels)
     result = run_extract_bench(load_extractor(options), image, options.repeats)
+    return result, format_table(result)
+
+
+def backends(options: Namespace) -> Measured:
+    """Every installed runtime on the same photographs."""
+    import tempfile
+
+    from delf_common.bench.backends import format_table, run_backends_bench
+    from delf_common.bench.extract import default_image
+    from delf_common.io.image_list import list_images
+    from delf_common.io.images import read_image
+
+    images, limit = [default_image()], options.max_image_pixels
+    if options.images:
+        entries = list_images([options.images])
+        images = [read_image(entry.path, max_pixels=limit) for entry in entries]
+    config = build(ExtractConfig, options)
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_backends_bench(
+            options.weights, images, config, options.repeats, Path(folder)
+        )
     return result, format_table(result)
 
 
@@ -149,7 +181,7 @@ def describe_machine() -> dict[str, str]:
     import importlib.metadata
     import os
 
-    packages = ("numpy", "opencv-python-headless", "torch", "mindspore")
+    packages = ("numpy", "opencv-python-headless", "torch", "mindspore", "onnxruntime")
     versions = {}
     for package in packages:
         try:
