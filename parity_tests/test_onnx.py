@@ -152,8 +152,10 @@ def test_every_resnet_gives_torchs_maps_and_keypoints(narrow, tmp_path, name):
     assert_same_keypoints(network, path, noise(2, 178, 209), 0.8, 9)
 
 
-def test_a_batch_changes_no_bit_and_neither_does_a_second_run(lite0_file):
+def test_neither_batch_nor_threads_change_a_bit(lite0_file, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     first = delf_onnx.load_network(lite0_file, "cpu")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     second = delf_onnx.load_network(lite0_file, "cpu")
     images, sizes = noise(3, 80, 97), [(80, 97), (57, 69)]
     together = first.dense(images, sizes)
