@@ -66,7 +66,7 @@ def test_every_command_of_the_readme_is_understood(line):
 
     _, name, *arguments = shlex.split(line)
     assert name in COMMANDS
-    importlib.import_module(f"delf_common.cli.{name}").parser().parse(arguments)
+    importlib.import_module("delf_common.cli." + name.replace("-", "_")).parser().parse(arguments)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -20,6 +20,7 @@ BENCHES = (
     "retrieval",
     "homography",
     "pipeline",
+    "train",
     "dataset",
 )
 
@@ -32,8 +33,9 @@ def parser() -> CommandParser:
         "extract: seconds by level, peak memory. backends: the same weights on "
         "PyTorch, MindSpore and onnxruntime. retrieval: mAP beside rootSIFT and a "
         "global descriptor. homography: inliers near the true homography. pipeline: "
-        "photographs a second of the training pipeline, by workers. dataset: images a "
-        "second of building shards, records a second of reading them.",
+        "photographs a second of the training pipeline, by workers. train: steps a "
+        "second of both stages, beside the plainest loop. dataset: images a second of "
+        "building shards, records a second of reading them.",
         "delf bench extract --repeats 5",
     )
     command.add_argument("name", choices=BENCHES, help="what to measure")
@@ -45,10 +47,23 @@ def parser() -> CommandParser:
         help="retrieval: folder of photographs; homography: folder with pairs.json; "
         "extract: a photograph; backends: a photograph or a folder of them; "
         "pipeline: folder of photographs (default: synthetic); "
-        "dataset: as train's --traindata_path (default: synthetic)",
+        "train, dataset: as train's --traindata_path (default: synthetic)",
     )
     command.add_argument(
         "--ground_truth", type=str, default=None, help="retrieval: a gnd.json"
+    )
+    command.add_argument("--steps", type=int, default=12, help="train: of each run")
+    command.add_argument(
+        "--batch_size", type=int, default=16, help="train: photographs in a step"
+    )
+    command.add_argument(
+        "--image_size", type=int, default=321, help="train: side of the crops"
+    )
+    command.add_argument(
+        "--architecture",
+        choices=("resnet50", "efficientnet_lite0"),
+        default=None,
+        help="train: start from random numbers instead of --weights",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_config(MatchConfig)
@@ -69,6 +84,7 @@ def run(options: Namespace) -> None:
         "homography": homography,
         "pipeline": pipeline,
         "dataset": dataset,
+        "train": train,
     }[options.name]
     result, text = measure(options)
     machine = describe_machine()
@@ -164,6 +180,28 @@ def pipeline(options: Namespace) -> Measured:
 
     folder = Path(options.images) if options.images else None
     result = run_pipeline_bench(folder, options.repeats)
+    return result, format_table(result)
+
+
+def train(options: Namespace) -> Measured:
+    """Both stages of training."""
+    from delf_common.bench.train import format_table, run_train_bench
+    from delf_common.training.config import TrainConfig
+
+    if options.steps < 6:
+        raise UsageError(f"--steps {options.steps}: must be above 5")
+    random = options.architecture is not None
+    config = TrainConfig(
+        traindata_path=options.images or "",
+        imagenet_checkpoint="" if random else options.weights,
+        architecture=options.architecture or "resnet50",
+        max_iters=options.steps,
+        batch_size=options.batch_size,
+        image_size=options.image_size,
+        device=options.device,
+        initial_lr=0.001,
+    )
+    result = run_train_bench(config, options.backend, options.repeats)
     return result, format_table(result)
 
 
