@@ -66,7 +66,9 @@ def test_every_command_of_the_readme_is_understood(line):
 
     _, name, *arguments = shlex.split(line)
     assert name in COMMANDS
-    importlib.import_module("delf_common.cli." + name.replace("-", "_")).parser().parse(arguments)
+    importlib.import_module("delf_common.cli." + name.replace("-", "_")).parser().parse(
+        arguments
+    )
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -78,7 +80,9 @@ def test_the_example_in_a_command_s_help_is_understood(name, capsys):
     example = help_text.rpartition("example: ")[2]
     for part in example.split(" && "):
         _, command, *arguments = shlex.split(part)
-        importlib.import_module(f"delf_common.cli.{command}").parser().parse(arguments)
+        importlib.import_module(
+            "delf_common.cli." + command.replace("-", "_")
+        ).parser().parse(arguments)
 
 
 def test_pictures_and_files_that_the_readmes_name_exist():
