@@ -117,8 +117,8 @@ def round_kernels(delf: Delf) -> None:
 def trace(network: TorchNetwork, config: ExportConfig) -> ModelProto:
     """Turn the network into an ONNX graph, by TorchScript's exporter.
 
-    The newer one makes a graph for one parity of the sides: padding by TensorFlow's
-    rule is arithmetic on sizes to it, which it decides while it records.
+    It is in every PyTorch since 2.2 and needs no package but onnx; the newer exporter
+    needs onnxscript, and writes TensorFlow's padding as arithmetic on sizes.
     """
     import onnx
 
