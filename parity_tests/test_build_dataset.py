@@ -350,6 +350,18 @@ def test_a_killed_build_resumes_with_the_shards_that_were_done(pictures, tmp_pat
     assert content(out) == content(tmp_path / "new")
 
 
+def test_shards_half_replaced_have_no_manifest(pictures, tmp_path):
+    out = tmp_path / "out"
+    build(pictures, out, seed=1, num_shards=5)
+    overwriting = KILLED.replace("workers=1", "workers=1, overwrite=True")
+    assert python(overwriting, pictures, out).returncode == -9
+    with pytest.raises(DelfError, match="building was cut off"):
+        open_records(out)
+    build(pictures, out, BuildJob(workers=1, resume=True), num_shards=5)
+    build(pictures, tmp_path / "new", num_shards=5)
+    assert content(out) == content(tmp_path / "new")
+
+
 WORKER_KILLED = """
 import os, signal, sys
 from delf_common.cli.main import main

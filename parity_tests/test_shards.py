@@ -118,6 +118,23 @@ def test_a_shard_with_another_count_is_noticed_when_it_is_first_read(shards):
         source[0]
 
 
+@pytest.mark.parametrize(
+    ("first", "message"), [(0, "holds 4 records"), (1, r"has label \d, the set's")]
+)
+def test_shards_under_each_other_s_names_are_noticed(
+    pictures, tmp_path, first, message
+):
+    """They are of one length, and hold three and four records, or four and four."""
+    folder = build(pictures, tmp_path / "out", num_shards=4, validation_split_size=0.0)
+    one, other = sorted(folder.glob("train.array_record*"))[first : first + 2]
+    one.rename(folder / "moved")
+    other.rename(one)
+    (folder / "moved").rename(other)
+    source = open_records(folder)
+    with pytest.raises(DelfError, match=message):
+        [source[index] for index in range(15)]
+
+
 def test_changed_labels_are_noticed_when_the_set_is_opened(shards):
     path = shards / "train.labels.npy"
     labels = np.load(path)

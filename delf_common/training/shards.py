@@ -82,7 +82,15 @@ class ShardRecords:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
         shard = bisect.bisect_right(self._ends, index)
-        return self._reader(shard)[index - self._ends[shard] + self._counts[shard]]
+        place = index - self._ends[shard] + self._counts[shard]
+        record = self._reader(shard)[place]
+        if record.label != self.labels[index]:
+            raise DelfError(
+                f"{self._paths[shard]} record {place} has label {record.label}, the "
+                f"set's labels say {self.labels[index]}: it is another "
+                f"build's; {REMEDY}"
+            )
+        return record
 
     def _reader(self, shard: int) -> ShardReader:
         """Open a shard once, and compare its count with the manifest's."""
