@@ -180,8 +180,8 @@ def test_the_embedded_weights_say_how_they_score():
     from delf_common.weights.checkpoint import load_checkpoint
 
     info = load_checkpoint("delf-lite0").info
-    assert info.attention == "feature_norm" and info.stage == "imagenet"
-    assert info.provenance
+    assert info.attention == "trained" and info.stage == "attn"
+    assert "max_iters" in info.provenance["recipe_attn"]
 
 
 @pytest.fixture

