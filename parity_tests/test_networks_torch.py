@@ -28,10 +28,9 @@ from delf_common.weights.architectures import (
     receptive_field,
     resnet_variant,
 )
-from delf_common.weights.checkpoint import Checkpoint
+from delf_common.weights.checkpoint import Checkpoint, load_checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_common.weights.names import parameter_shapes
-from delf_torch import load_network
 from delf_torch.delf import build_delf
 from delf_torch.device import choose_device
 from delf_torch.layers import Convolution, MaxPool, freeze_batch_norm, pad_same
@@ -44,7 +43,11 @@ EVERY = pytest.mark.parametrize("info", EVERY_NETWORK.values(), ids=EVERY_NETWOR
 
 @pytest.fixture(scope="module")
 def lite0():
-    return load_network("delf-lite0", "cpu")
+    """The embedded backbone, with the length of a feature row for a score."""
+    embedded = load_checkpoint("delf-lite0")
+    info = dataclasses.replace(embedded.info, attention="feature_norm")
+    kept = {n: a for n, a in embedded.params.items() if not n.startswith("attention.")}
+    return TorchNetwork(Checkpoint(kept, info), torch.device("cpu"))
 
 
 def assert_near(actual, wanted, relative=RELATIVE):
