@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The MindSpore networks by themselves; torch is not needed here."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,10 +13,9 @@ from small_networks import EVERY, KERAS, OFFICIAL_SLIM, calm_params, random_para
 
 ms = pytest.importorskip("mindspore")
 
-import delf_ms  # noqa: E402
 from delf_common.demo import write_jpeg  # noqa: E402
 from delf_common.errors import DelfError, UsageError  # noqa: E402
-from delf_common.weights.checkpoint import Checkpoint  # noqa: E402
+from delf_common.weights.checkpoint import Checkpoint, load_checkpoint  # noqa: E402
 from delf_common.weights.names import NORM_PARTS, parameter_shapes  # noqa: E402
 from delf_ms.delf import build_delf  # noqa: E402
 from delf_ms.device import choose_device, occupy  # noqa: E402
@@ -27,7 +27,11 @@ from delf_ms.parameters import canonical_tensors, get_params, put_params  # noqa
 
 @pytest.fixture(scope="module")
 def lite0():
-    return delf_ms.load_network("delf-lite0", "cpu")
+    """The embedded backbone, with the length of a feature row for a score."""
+    embedded = load_checkpoint("delf-lite0")
+    info = dataclasses.replace(embedded.info, attention="feature_norm")
+    kept = {n: a for n, a in embedded.params.items() if not n.startswith("attention.")}
+    return MsNetwork(Checkpoint(kept, info), "cpu")
 
 
 def pictures(*shape):
