@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
 
 import mindspore as ms
-from mindspore.device_context import ascend
+from mindspore.device_context import ascend, cpu
 
 from delf_common.errors import UsageError
 
@@ -41,6 +42,7 @@ def choose_device(device: str = "auto") -> str:
     if device == "cpu" or (device == "auto" and not count):
         occupy("CPU", 0)
         limit_instructions()
+        limit_threads()
         return "cpu"
     index = int(number or "0")
     if index >= count:
@@ -86,3 +88,15 @@ def limit_instructions() -> None:
         return
     for library in (Path(ms.__file__).parent / "lib").glob("libdnnl.so*"):
         ctypes.CDLL(str(library)).dnnl_set_max_cpu_isa(AVX2)
+
+
+def limit_threads() -> None:
+    """Let OMP_NUM_THREADS count, which MindSpore does not read.
+
+    Its threads, oneDNN's among them, are otherwise as many as there are cores, and
+    wait for each other by spinning. MindSpore takes this once in a process.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wanted.isdecimal() and int(wanted):
+        with contextlib.suppress(RuntimeError):
+            cpu.op_tuning.threads_num(int(wanted))

@@ -66,8 +66,8 @@ class MsNetwork:
     def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
         pixels = self._upload(images)
-        outputs = [self._level(pixels, size) for size in sizes]
-        return [MsMaps(features, attention) for features, attention in outputs]
+        # A level is waited for before the next begins; a queue of them gains nothing.
+        return [MsMaps(*self._level(pixels, size)) for size in sizes]
 
     def global_maps(self, images: Images, size: Size) -> NDArray[np.float32]:
         """The deepest map, from which global descriptors are pooled.

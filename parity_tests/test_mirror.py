@@ -42,6 +42,7 @@ NAMES = {
     "device.py": {
         "AVX2": "MindSpore's oneDNN is slow with AVX-512",
         "limit_instructions": "the same",
+        "limit_threads": "MindSpore's own threads do not read OMP_NUM_THREADS",
         "count_ascends": "MindSpore has no list of devices",
         "occupy": "MindSpore has one device a process",
     },
