@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pyramid levels on canvases of fixed size, for hardware that wants static shapes.
+
+How many cells a network pads before the first one depends on its input's side, so a
+cell on a canvas would look beside where it looks without one. A level is therefore put
+a few pixels from the canvas's corner, where the middles of the regions coincide. Cells
+whose region lies within the level then hold the numbers they hold without a canvas; the
+others see the network's answer to the empty canvas in place of its zero padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from delf_common.errors import DelfError
+from delf_common.extraction.receptive_field import ReceptiveField
+
+Size = tuple[int, int]  # height, width
+Window = tuple[slice, slice]  # rows, columns
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a level lies on its canvas.
+
+    Args:
+        canvas: (height, width) in pixels.
+        pixels: of the canvas that are the level's.
+        cells: of the canvas's map that are the level's.
+    """
+
+    canvas: Size
+    pixels: Window
+    cells: Window
+
+
+def place(size: Size, canvases: Sequence[Size], field: ReceptiveField) -> Placement:
+    """Put a level on the smallest canvas that holds it.
+
+    Args:
+        size: (height, width) of the level.
+        canvases: (height, width) of each.
+        field: of the network.
+
+    Raises:
+        DelfError: no canvas is large enough.
+    """
+    for canvas in sorted(canvases, key=lambda sides: sides[0] * sides[1]):
+        rows = _axis(size[0], canvas[0], field)
+        columns = _axis(size[1], canvas[1], field)
+        if rows and columns:
+            return Placement(canvas, (rows[0], columns[0]), (rows[1], columns[1]))
+    known = ", ".join(f"{height}x{width}" for height, width in canvases)
+    raise DelfError(
+        f"a level of {size[0]}x{size[1]} pixels (height x width) fits on no canvas; "
+        f"there is {known}. Leave out large --image_scales, set --max_image_size, or "
+        f"take a model with a larger canvas"
+    )
+
+
+def _axis(side: int, canvas: int, field: ReceptiveField) -> tuple[slice, slice] | None:
+    """Pixels and cells of one axis; None where they do not fit."""
+    shift = field.centre_offset(canvas) - field.centre_offset(side)
+    first = 0 if shift >= 0 else 1
+    before = round(shift) + first * field.stride
+    cells = field.map_side(side)
+    if before + side > canvas or first + cells > field.map_side(canvas):
+        return None
+    return slice(before, before + side), slice(first, first + cells)
