@@ -12,9 +12,9 @@ from training_set import write_training_set
 from delf_common.cli.main import main
 from delf_common.dataset.build import build_dataset
 from delf_common.dataset.config import BuildConfig, BuildJob
-from delf_common.dataset.drawing import BROKEN, draw_contact_sheet
+from delf_common.dataset.drawing import BROKEN, ROW, draw_contact_sheet
 from delf_common.dataset.inspecting import class_names, count_images
-from delf_common.matching.drawing import CAPTION, GAP, TILE
+from delf_common.matching.drawing import GAP, TILE
 from delf_common.training.open_records import open_records
 
 
@@ -86,7 +86,7 @@ def test_both_pictures_are_drawn_and_not_replaced_unasked(shards, tmp_path, caps
         assert picture.size == (880, 440)
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
     with Image.open(where / "records.png") as picture:
-        assert picture.size == (4 * (TILE + GAP) + GAP, TILE + CAPTION + 2 * GAP)
+        assert picture.size == (4 * (TILE + GAP) + GAP, ROW + GAP)
     assert inspect(shards, "--output_directory", str(where)) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert inspect(shards, "--output_directory", str(where), "--overwrite") == 0

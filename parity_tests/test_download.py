@@ -7,9 +7,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from download_layout import GOOGLE, jpeg_name, tar_of, tgz_of
@@ -63,12 +66,12 @@ def download(server, folder, *arguments):
     return main(
         [
             "download",
+            *QUICK,
             *arguments,
             "--output_directory",
             str(folder),
             "--mirror",
             server.address,
-            *QUICK,
         ]
     )
 
@@ -264,7 +267,7 @@ def test_a_redirect_is_followed_and_resumed(gldv2, tmp_path):
 
 
 def test_a_redirect_away_from_https_is_refused():
-    from delf_common.data.transfer import refuse_downgrade
+    from delf_common.data.failures import refuse_downgrade
     from delf_common.errors import DelfError
 
     refuse_downgrade("https://a/b", "https://c/d")
@@ -576,13 +579,14 @@ def test_no_server_at_all_is_a_failure_with_a_reason(tmp_path, capsys):
     assert "no connection" in capsys.readouterr().err
 
 
-def test_paris_is_flattened_without_its_corrupt_files(server, tmp_path):
+def test_paris_is_flattened_without_its_corrupt_files(server, tmp_path, capsys):
     corrupt = "paris/louvre/paris_louvre_000136.jpg"
     good = "paris/louvre/paris_louvre_000001.jpg"
     server.files[f"{PARIS}/paris_1.tgz"] = tgz_of({corrupt: b"x", good: b"y"})
     server.files[f"{PARIS}/paris_2.tgz"] = tgz_of({"paris/b/paris_b_1.jpg": b"z"})
     server.files[f"{PARIS}/paris_120310.tgz"] = tgz_of({"eiffel_1_query.txt": b"q"})
     assert download(server, tmp_path, "paris6k") == 0
+    assert "paris6k_images: 2 images, 6392 are published" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "paris6k_images").iterdir()) == [
         "paris_b_1.jpg",
         "paris_louvre_000001.jpg",
@@ -621,6 +625,73 @@ def test_a_verified_archive_that_would_escape_is_refused_each_time_and_kept(
     assert len(gldv2.asked(TAR)) == 1
     assert tar_in(tmp_path / "out") == gldv2.files[TAR]
     assert not list(tmp_path.rglob("*escaped*")) + list(tmp_path.rglob("*.jpg"))
+
+
+def test_parts_arrive_at_once_and_not_one_after_another(server, tmp_path):
+    """Each archive is sent only when both have been asked for."""
+    both = threading.Barrier(2, timeout=20)
+    for number in (0, 1):
+        path = f"{GOOGLE}/train/images_{number:03d}.tar"
+        server.files[path] = tar_of({jpeg_name(number): b"x"})
+        publish_md5(server, path, f"{GOOGLE}/md5sum/train/md5.images_{number:03d}.txt")
+        server.script[path] = [{"before": both.wait}]
+    names = "train/images_000.tar,train/images_001.tar"
+    assert download(server, tmp_path, "gldv2", "--only", names, "--timeout=20") == 0
+    assert len(list(tmp_path.glob("train/*.tar"))) == 2
+
+
+class Impatient(threading.Event):
+    """Notes how long it would wait, and waits no second."""
+
+    waits: ClassVar[list[float]] = []
+
+    def wait(self, timeout=None):
+        self.waits.append(timeout)
+        return False
+
+
+def test_the_waits_between_tries_grow(gldv2, tmp_path, monkeypatch, capsys):
+    from delf_common.data import getting, retrying
+
+    def persist(attempt, patience, _, *rest):
+        return retrying.persist(attempt, patience, Impatient(), *rest)
+
+    monkeypatch.setattr(getting, "persist", persist)
+    gldv2.script[TAR] = [{"status": 500}] * 4
+    assert download(gldv2, tmp_path, *ONE, "--tries=5", "--first_wait=3") == 0
+    assert Impatient.waits == [3, 6, 12, 24]
+    assert "again in 24 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (b"407 Proxy Authentication Required", "wants http://NAME:PASSWORD@HOST"),
+        (b"503 Busy", "the proxy (HTTPS_PROXY) says: Tunnel connection failed: 503"),
+    ],
+)
+def test_https_goes_through_the_proxy_of_the_environment(
+    tmp_path, monkeypatch, capsys, status, said
+):
+    asked = []
+
+    def refuse():
+        connection, _ = listening.accept()
+        with connection:
+            asked.append(connection.recv(4096).split(b" HTTP")[0])
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        port = listening.getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        place = ["--output_directory", str(tmp_path), *QUICK, "--tries=1"]
+        assert main(["download", "gldv2", "--only", "train.csv", *place]) == 1
+        thread.join(10)
+    assert asked == [b"CONNECT s3.amazonaws.com:443"]
+    assert said in capsys.readouterr().err
 
 
 def test_the_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):

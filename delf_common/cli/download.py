@@ -76,6 +76,7 @@ def parser() -> CommandParser:
 
 def run(options: Namespace) -> None:
     """List, or download."""
+    from delf_common.data.listing import count_images, list_parts
     from delf_common.data.plan import choose_parts
 
     chosen = build(DownloadOptions, options)
@@ -90,8 +91,6 @@ def run(options: Namespace) -> None:
         mirror=chosen.mirror,
     )
     if chosen.dry_run:
-        from delf_common.data.listing import list_parts
-
         print(list_parts(parts, folder))  # noqa: T201
         return
     from delf_common.data.getting import Wishes
@@ -115,6 +114,8 @@ def run(options: Namespace) -> None:
         lambda names: command_for(options.dataset, chosen, names),
     )
     print(f"{folder}: {len(parts)} files complete")  # noqa: T201
+    if not chosen.only and (counted := count_images(options.dataset, folder)):
+        print(counted)  # noqa: T201
 
 
 def check_options(chosen: DownloadOptions) -> None:

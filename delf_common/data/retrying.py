@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from delf_common.data.transfer import Passing
+from delf_common.data.failures import Passing
 from delf_common.errors import DelfError
 
 LONGEST_RETRY_AFTER = 3600.0  # seconds; a server that asks for more has given up

@@ -70,8 +70,10 @@ GLDV2_TRUTH = {
 
 # Oxford5k, Paris6k: Philbin et al., CVPR 2007 and 2008.
 VGG = "https://www.robots.ox.ac.uk/~vgg/data"
-OXFORD5K_IMAGES = 5062
-PARIS6K_IMAGES = 6392  # without the corrupt ones
+IMAGES = {  # data set: folder of its images, how many are published
+    "oxford5k": ("oxford5k_images", 5062),
+    "paris6k": ("paris6k_images", 6392),  # without the corrupt ones
+}
 PARIS6K_CORRUPT = frozenset(  # the publishers' corrupt.txt
     f"paris_{name}.jpg"
     for name in (

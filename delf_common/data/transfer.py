@@ -9,32 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from delf_common.data.contents import HEAD_BYTES, check_beginning
+from delf_common.data.failures import (
+    Passing,
+    failure,
+    no_connection,
+    refuse_downgrade,
+)
 from delf_common.data.partial import PartialFile, Whole
 from delf_common.data.sources import Part
 from delf_common.errors import DelfError
 
 CHUNK = 256 * 2**10
-PASSING_STATUS = {408, 425, 429}  # and all of 500 to 599
 MOST_SMALL_BYTES = 64 * 2**10  # a published checksum has 50
-
-
-class Passing(Exception):
-    """A failure that may pass: try again later.
-
-    Args:
-        message: what happened.
-        retry_after: the server's Retry-After, as it is, or "".
-    """
-
-    def __init__(self, message: str, retry_after: str = "") -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 @contextmanager
@@ -62,36 +53,7 @@ def answer(
     except requests.exceptions.SSLError as error:
         raise DelfError(f"{url}: no trusted connection: {error}") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Passing(f"{url}: {in_short(error)}") from None
-
-
-def in_short(error: Exception) -> str:
-    """Say in a few words what happened to a connection."""
-    text = f"{type(error).__name__} {error}"
-    if "timed out" in text or "Timeout" in text:
-        return "the server stalled (no byte within --timeout)"
-    if "IncompleteRead" in text:
-        return "the connection was cut"
-    return f"no connection, or lost: {text[:160]}"
-
-
-def refuse_downgrade(asked: str, answered: str) -> None:
-    """Raise DelfError where https was asked and a redirect led away from it."""
-    if urlsplit(asked).scheme == "https" != urlsplit(answered).scheme:
-        raise DelfError(f"{asked} leads to {answered}, which is not https: refused")
-
-
-def failure(url: str, response: requests.Response) -> Exception:
-    """Return what to raise for an answer without a file."""
-    status = response.status_code
-    words = f"{url}: {status} {response.reason or ''}".rstrip()
-    if status in PASSING_STATUS or status >= 500:
-        return Passing(words, response.headers.get("Retry-After", ""))
-    hints = {
-        404: "the file is not there (any more)",
-        407: "the proxy wants a name and a password (HTTPS_PROXY)",
-    }
-    return DelfError(f"{words}: {hints.get(status, 'the server will not give it')}")
+        raise no_connection(url, error) from None
 
 
 def fetch_small(session: requests.Session, url: str, timeout: float) -> bytes:

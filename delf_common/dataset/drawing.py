@@ -13,12 +13,20 @@ from PIL import ImageDraw
 
 from delf_common.errors import ImageError
 from delf_common.io.atomic import replacing
-from delf_common.matching.drawing import BACKGROUND, CAPTION, GAP, TILE, put_tile
+from delf_common.matching.drawing import (
+    BACKGROUND,
+    CAPTION,
+    GAP,
+    LINE,
+    TILE,
+    put_tile,
+)
 from delf_common.training.decoding import decode_record
 from delf_common.training.records import RecordSource
 
 Image = NDArray[np.uint8]
 COLUMNS = 6
+ROW = TILE + CAPTION + LINE + GAP  # a picture, its class, its name
 BROKEN = (200, 60, 60)
 
 
@@ -45,6 +53,7 @@ def draw_distribution(counts: NDArray[np.int64], output: Path) -> None:
     )
     if present[0] >= 20 * present[-1]:  # else a linear axis shows the shape better
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_ylim(bottom=0.8)
     else:
         axes.set_ylim(bottom=0)
@@ -71,18 +80,18 @@ def draw_contact_sheet(
     chosen = np.argsort(bits, kind="stable")[:count]
     columns = min(COLUMNS, len(chosen))
     lines = -(-len(chosen) // columns)
-    size = (columns * (TILE + GAP) + GAP, lines * (TILE + CAPTION + GAP) + GAP)
+    size = (columns * (TILE + GAP) + GAP, lines * ROW + GAP)
     sheet = PillowImage.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for number, index in enumerate(chosen.tolist()):
         row, column = divmod(number, columns)
-        corner = (GAP + column * (TILE + GAP), GAP + row * (TILE + CAPTION + GAP))
+        corner = (GAP + column * (TILE + GAP), GAP + row * ROW)
         record = source[index]
         name = names[record.label] if record.label < len(names) else ""
-        caption = f"{record.label} {name}  {Path(record.name).name}"
+        captions = f"{record.label} {name}", Path(record.name).name
         try:
             picture = PillowImage.fromarray(decode_record(record))
         except ImageError:
             picture = PillowImage.new("RGB", (TILE, TILE), BROKEN)
-        put_tile(sheet, draw, corner, picture, caption)
+        put_tile(sheet, draw, corner, picture, *captions)
     return np.array(sheet, np.uint8)

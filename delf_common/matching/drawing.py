@@ -28,6 +28,7 @@ GAP = 8
 STRIP = 34  # of the title
 TILE = 240  # side of a search result
 CAPTION = 24
+LINE = 18  # of a caption of several, from one to the next
 BACKGROUND, INK, FRAME = (255, 255, 255), (20, 20, 20), (220, 30, 30)
 OVERSAMPLING = 2  # lines are drawn larger and shrunk, which smooths them
 CELL_RADIUS = 3.0  # of a keypoint with scale 1, in pixels of the picture
@@ -172,16 +173,17 @@ def put_tile(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
     picture: PillowImage.Image,
-    caption: str,
+    *captions: str,
 ) -> None:
-    """Put a picture, fitted into a square, and its caption onto the sheet."""
+    """Put a picture, fitted into a square, and lines below it onto the sheet."""
     fitted = picture.copy()
     fitted.thumbnail((TILE, TILE))
     left, top = corner
     middle = (left + (TILE - fitted.width) // 2, top + (TILE - fitted.height) // 2)
     sheet.paste(fitted, middle)
-    text = shorten(caption, TILE)
-    draw.text((left + TILE / 2, top + TILE + 12), text, INK, font(13), anchor="mm")
+    for number, caption in enumerate(captions):
+        below = (left + TILE / 2, top + TILE + 12 + number * LINE)
+        draw.text(below, shorten(caption, TILE), INK, font(13), anchor="mm")
 
 
 def shorten(text: str, width: int) -> str:
