@@ -63,19 +63,7 @@ def run_retrieval_bench(
         path = folder / "bench.index"
         write_index(path, entries, {}, extractor.dimension)
         with Index(path) as index:
-            return {
-                query: [
-                    result.name
-                    for result in search(
-                        index,
-                        index.features(query),
-                        match_config,
-                        verify_config,
-                        SearchConfig(),
-                    )
-                ]
-                for query in tqdm(queries, desc="search", disable=None)
-            }
+            return rank_queries(index, queries, match_config, verify_config)
 
     def rootsift() -> Rankings:
         found = map_images(pictures, extract_rootsift, "rootSIFT")
@@ -114,6 +102,22 @@ def run_retrieval_bench(
             "seconds": time.perf_counter() - started,
         }
     return {"images": len(names), "queries": len(queries), "methods": results}
+
+
+def rank_queries(
+    index: Index,
+    queries: Sequence[str],
+    match_config: MatchConfig,
+    verify_config: VerifyConfig,
+) -> Rankings:
+    """Search an index for pictures that are in it themselves."""
+
+    def ranking(query: str) -> list[str]:
+        features, config = index.features(query), SearchConfig()
+        results = search(index, features, match_config, verify_config, config)
+        return [result.name for result in results]
+
+    return {q: ranking(q) for q in tqdm(queries, desc="search", disable=None)}
 
 
 def one(extractor: Extractor) -> Callable[[Any], Features]:

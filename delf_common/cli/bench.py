@@ -18,6 +18,7 @@ BENCHES = (
     "extract",
     "backends",
     "retrieval",
+    "ablation",
     "homography",
     "pipeline",
     "train",
@@ -32,10 +33,11 @@ def parser() -> CommandParser:
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
         "extract: seconds by level, peak memory. backends: the same weights on "
         "PyTorch, MindSpore and onnxruntime. retrieval: mAP beside rootSIFT and a "
-        "global descriptor. homography: inliers near the true homography. pipeline: "
-        "photographs a second of the training pipeline, by workers. train: steps a "
-        "second of both stages, beside the plainest loop. dataset: images a second of "
-        "building shards, records a second of reading them.",
+        "global descriptor. ablation: mAP with one setting changed at a time. "
+        "homography: inliers near the true homography. pipeline: photographs a second "
+        "of the training pipeline, by workers. train: steps a second of both stages, "
+        "beside the plainest loop. dataset: images a second of building shards, "
+        "records a second of reading them.",
         "delf bench extract --repeats 5",
     )
     command.add_argument("name", choices=BENCHES, help="what to measure")
@@ -44,13 +46,23 @@ def parser() -> CommandParser:
         "--images",
         type=str,
         default=None,
-        help="retrieval: folder of photographs; homography: folder with pairs.json; "
-        "extract: a photograph; backends: a photograph or a folder of them; "
+        help="retrieval, ablation: folder of photographs; "
+        "homography: folder with pairs.json; extract: a photograph; "
+        "backends: a photograph or a folder of them; "
         "pipeline: folder of photographs (default: synthetic); "
         "train, dataset: as train's --traindata_path (default: synthetic)",
     )
     command.add_argument(
-        "--ground_truth", type=str, default=None, help="retrieval: a gnd.json"
+        "--ground_truth",
+        type=str,
+        default=None,
+        help="retrieval, ablation: a gnd.json",
+    )
+    command.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        help="ablation: beginnings of the names of the rows (default: all)",
     )
     command.add_argument("--steps", type=int, default=12, help="train: of each run")
     command.add_argument(
@@ -81,6 +93,7 @@ def run(options: Namespace) -> None:
         "extract": extract,
         "backends": backends,
         "retrieval": retrieval,
+        "ablation": ablation,
         "homography": homography,
         "pipeline": pipeline,
         "dataset": dataset,
@@ -155,6 +168,31 @@ def retrieval(options: Namespace) -> Measured:
             Path(folder),
             build(MatchConfig, options),
             build(VerifyConfig, options),
+        )
+    return result, format_table(result)
+
+
+def ablation(options: Namespace) -> Measured:
+    """Retrieval with one setting changed at a time."""
+    import tempfile
+
+    from delf_common.bench.ablation import choose, format_table, run_ablation
+    from delf_common.bench.rescored import Remembering
+
+    if not options.images or not options.ground_truth:
+        raise UsageError("bench ablation needs --images and --ground_truth")
+    variants = choose(options.only)
+    extractor = load_extractor(options)
+    extractor.network = Remembering(extractor.network)
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_ablation(
+            Path(options.ground_truth),
+            Path(options.images),
+            extractor,
+            Path(folder),
+            build(MatchConfig, options),
+            build(VerifyConfig, options),
+            variants,
         )
     return result, format_table(result)
 

@@ -223,20 +223,22 @@ def backbone_eps(info: WeightsInfo) -> float:
     return resnet_variant(info).eps if resnet else LITE0_EPS
 
 
-def receptive_field(info: WeightsInfo) -> ReceptiveField:
-    """Where a cell of block3 looks, with every layer that pads or shrinks.
+def receptive_field(info: WeightsInfo, block: str = "block3") -> ReceptiveField:
+    """Where a cell of a block looks, with every layer that pads or shrinks.
 
-    ResNet-50 keeps the declared 291 and 145 in every variant, as published features
-    do; EfficientNet-Lite0's size follows from its layers.
+    ResNet-50 keeps the declared 291 and 145 of block3 in every variant, as published
+    features do; other sizes follow from the layers.
     """
     check_architecture(info)
-    if info.architecture == "resnet50":
-        layers = _resnet_layers(resnet_variant(info), info.block3_strides)
-        size, padding = RESNET_FIELD
-        stride = _field_of(layers)[1]
-        return ReceptiveField(size, stride, padding, layers)
-    layers = _lite0_layers()
+    blocks = BLOCKS[: BLOCKS.index(block) + 1]
+    if info.architecture == "efficientnet_lite0":
+        layers = _lite0_layers(blocks)
+    else:
+        layers = _resnet_layers(resnet_variant(info), info.block3_strides, blocks)
     size, stride = _field_of(layers)
+    if info.architecture == "resnet50" and block == "block3":
+        declared, padding = RESNET_FIELD
+        return ReceptiveField(declared, stride, padding, layers)
     return ReceptiveField(size, stride, (size - 1) // 2, layers)
 
 
@@ -249,23 +251,27 @@ def _field_of(layers: tuple[Layer, ...]) -> tuple[int, int]:
     return size, jump
 
 
-def _resnet_layers(variant: ResNetVariant, strides: bool) -> tuple[Layer, ...]:
+def _resnet_layers(
+    variant: ResNetVariant, strides: bool, blocks: tuple[str, ...]
+) -> tuple[Layer, ...]:
     layers = [Layer(7, 2, variant.stem_padding), Layer(3, 2, variant.pool_padding)]
-    for units in resnet_strides(variant, strides)[:3]:
-        for stride in units:
+    of_block = dict(zip(BLOCKS, resnet_strides(variant, strides), strict=True))
+    for block in blocks:
+        for stride in of_block[block]:
             if variant.strided == "conv2":
                 layers.append(Layer(3, stride, 1))
             else:
                 layers += [Layer(1, stride, "valid"), Layer(3, 1, "same")]
-    subsampled = strides and variant.strided_unit == "first"
-    return (*layers, Layer(1, 2, "valid")) if subsampled else tuple(layers)
+        if block == "block3" and strides and variant.strided_unit == "first":
+            layers.append(Layer(1, 2, "valid"))
+    return tuple(layers)
 
 
-def _lite0_layers() -> tuple[Layer, ...]:
+def _lite0_layers(blocks: tuple[str, ...]) -> tuple[Layer, ...]:
     units = lite0_units()
     depthwise = [
         Layer(unit.kernel, unit.stride, "same")
-        for block in BLOCKS[:3]
+        for block in blocks
         for unit in units[block]
     ]
     return (Layer(3, 2, "same"), *depthwise)
