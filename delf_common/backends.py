@@ -29,9 +29,21 @@ def load_backend(name: str) -> Backend:
             f"--backend {name}: {module} is not part of this version; "
             f"use --backend torch"
         )
-    if importlib.util.find_spec(framework) is None:
+    if not is_installed(name):
+        others = [f"--backend {other}" for other in installed_backends()]
+        choice = f"use what is: {', '.join(others)}, or " if others else ""
         raise DelfError(
             f"--backend {name} needs the package {framework}, which is not installed; "
-            f'install it, from the checkout, with: pip install ".[{name}]"'
+            f'{choice}install it, from the checkout, with: pip install ".[{name}]"'
         )
     return cast(Backend, importlib.import_module(module))
+
+
+def is_installed(name: str) -> bool:
+    """Whether a backend's framework is there, without importing it."""
+    return importlib.util.find_spec(FRAMEWORKS[name]) is not None
+
+
+def installed_backends() -> list[str]:
+    """Names of the backends whose framework is there, the reference first."""
+    return [name for name in FRAMEWORKS if is_installed(name)]

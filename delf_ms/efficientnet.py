@@ -69,10 +69,15 @@ class EfficientNetLite0(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to block3 (B, 112, h, w), stride 16."""
-        x = ops.relu6(self.bn1(self.conv1(x)))
+        x = self.stem(x)
         x = self.block1(x)
         x = self.block2(x)
         x = self.block3(x)
+        return x
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Normalised images to the input of block1 (B, 32, H / 2, W / 2)."""
+        x = ops.relu6(self.bn1(self.conv1(x)))
         return x
 
     def deepest(self, features: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from delf_common.protocols import DenseMaps, Images, Size
 from delf_common.weights.architectures import (
+    BLOCKS,
     check_block4,
     feature_channels,
     receptive_field,
@@ -87,6 +88,24 @@ class MsNetwork:
         pixels = self._upload(images)
         maps = [self.deepest(resize(part, size)) for part in self._parts(pixels)]
         return join(maps).asnumpy()
+
+    def trace(self, images: Images, size: Size) -> dict[str, NDArray[np.float32]]:
+        """Look at every stage up to block3, to see where two backends part.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB.
+            size: (height, width) of the level.
+
+        Returns:
+            (B, C, h, w) of each stage, in order: normalise, resize, stem, block1,
+            block2, block3 (before it is subsampled).
+        """
+        seen = {"normalise": self._upload(images)}
+        seen["resize"] = resize(seen["normalise"], size)
+        x = seen["stem"] = self.delf.backbone.stem(seen["resize"])
+        for block in BLOCKS[:3]:
+            x = seen[block] = getattr(self.delf.backbone, block)(x)
+        return {name: maps.asnumpy() for name, maps in seen.items()}
 
     def _upload(self, images: Images) -> Tensor:
         return normalise(Tensor(np.ascontiguousarray(images)))

@@ -112,12 +112,17 @@ class ResNet50(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to block3 (B, 1024, h, w)."""
-        x = ops.relu(self.bn1(self.conv1(x)))
-        x = self.pool1(x)
+        x = self.stem(x)
         x = self.block1(x)
         x = self.block2(x)
         x = self.block3(x)
         x = self.subsample(x)
+        return x
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Normalised images to the input of block1 (B, 64, H / 4, W / 4)."""
+        x = ops.relu(self.bn1(self.conv1(x)))
+        x = self.pool1(x)
         return x
 
     def deepest(self, features: Tensor) -> Tensor:

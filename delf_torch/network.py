@@ -13,6 +13,7 @@ from torch import Tensor
 
 from delf_common.protocols import DenseMaps, Images, Size
 from delf_common.weights.architectures import (
+    BLOCKS,
     check_block4,
     feature_channels,
     receptive_field,
@@ -89,6 +90,27 @@ class TorchNetwork:
                 self.delf.deepest(resize(part, size)) for part in self._parts(pixels)
             ]
             return torch.cat(maps).contiguous().cpu().numpy()
+
+    def trace(self, images: Images, size: Size) -> dict[str, NDArray[np.float32]]:
+        """Look at every stage up to block3, to see where two backends part.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB.
+            size: (height, width) of the level.
+
+        Returns:
+            (B, C, h, w) of each stage, in order: normalise, resize, stem, block1,
+            block2, block3 (before it is subsampled).
+        """
+        with torch.inference_mode(), full_precision():
+            seen = {"normalise": self._upload(images)}
+            seen["resize"] = resize(seen["normalise"], size)
+            x = seen["stem"] = self.delf.backbone.stem(seen["resize"])
+            for block in BLOCKS[:3]:
+                x = seen[block] = getattr(self.delf.backbone, block)(x)
+            return {
+                name: maps.contiguous().cpu().numpy() for name, maps in seen.items()
+            }
 
     def _upload(self, images: Images) -> Tensor:
         return normalise(torch.tensor(np.ascontiguousarray(images), device=self.device))

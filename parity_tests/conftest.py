@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shared fixtures: where the real photographs are."""
 
+import os
+import runpy
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FRAMEWORKS = {"torch": "torch", "ms": "mindspore"}
+FRAMEWORKS = {"torch": "torch", "ms": "mindspore", "onnx": "onnxruntime"}
 SHARED = ROOT.parent / "shared" / "data"
 sys.path.insert(0, str(Path(__file__).parent))  # for fake_network and others
 
@@ -45,14 +47,35 @@ def pytest_addoption(parser):
         default="",
         help="backends that must be there, such as torch,ms",
     )
+    parser.addoption(
+        "--block",
+        default="",
+        help="backends to run without although they are installed, such as torch",
+    )
 
 
 def pytest_configure(config):
-    """Fail where a backend that was asked for is not installed."""
+    """Hide backends, and fail where one that was asked for is not installed."""
+    hide_backends(config.getoption("--block"))
     asked = filter(None, config.getoption("--require").split(","))
     missing = [name for name in asked if not is_installed(FRAMEWORKS.get(name, ""))]
     if missing:
         raise pytest.UsageError(f"--require: not installed: {', '.join(missing)}")
+
+
+def hide_backends(names):
+    """Make frameworks look as if they were not installed, for child processes too."""
+    chosen = list(filter(None, names.split(",")))
+    unknown = set(chosen) - set(FRAMEWORKS)
+    if unknown:
+        raise pytest.UsageError(f"--block: unknown: {', '.join(sorted(unknown))}")
+    if not chosen:
+        return
+    folder = Path(__file__).parent / "blocking"
+    os.environ["DELF_TESTS_BLOCK"] = ",".join(FRAMEWORKS[name] for name in chosen)
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    runpy.run_path(str(folder / "sitecustomize.py"))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -63,7 +86,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(line)
     for name, framework in FRAMEWORKS.items():
         if not is_installed(framework):
-            terminalreporter.write_line(f"not run: {name}, {framework} is missing")
+            terminalreporter.write_line(f"not run: {name}, {framework} is not there")
 
 
 def is_installed(framework):

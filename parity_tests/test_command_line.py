@@ -134,7 +134,7 @@ def test_none_switches_an_optional_setting_off():
 def test_a_backend_that_is_not_there_says_so(monkeypatch):
     import importlib.util
 
-    from delf_common.backends import load_backend
+    from delf_common.backends import FRAMEWORKS, load_backend
     from delf_common.errors import DelfError
 
     real = importlib.util.find_spec
@@ -142,7 +142,9 @@ def test_a_backend_that_is_not_there_says_so(monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in absent else real(name)
     )
-    with pytest.raises(DelfError, match=r'pip install "\.\[torch\]"'):
+    monkeypatch.setitem(FRAMEWORKS, "ms", "json")
+    with pytest.raises(DelfError, match=r'pip install "\.\[torch\]"') as caught:
         load_backend("torch")
+    assert "use what is: --backend ms" in str(caught.value)
     with pytest.raises(DelfError, match="not part of this version"):
         load_backend("ms")

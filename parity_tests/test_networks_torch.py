@@ -6,8 +6,6 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-import torch  # noqa: TID251
-import torch.nn.functional as F  # noqa: TID251
 from small_networks import (
     DELG,
     KERAS,
@@ -31,11 +29,15 @@ from delf_common.weights.architectures import (
 from delf_common.weights.checkpoint import Checkpoint, load_checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_common.weights.names import parameter_shapes
-from delf_torch.delf import build_delf
-from delf_torch.device import choose_device
-from delf_torch.layers import Convolution, MaxPool, freeze_batch_norm, pad_same
-from delf_torch.network import TorchNetwork
-from delf_torch.parameters import canonical_tensors, get_params, put_params
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+from delf_torch.delf import build_delf  # noqa: E402
+from delf_torch.device import choose_device  # noqa: E402
+from delf_torch.layers import Convolution, MaxPool, freeze_batch_norm, pad_same  # noqa: E402
+from delf_torch.network import TorchNetwork  # noqa: E402
+from delf_torch.parameters import canonical_tensors, get_params, put_params  # noqa: E402
 
 RELATIVE = 1e-5  # largest difference over largest value, float32 (design.md section 8)
 EVERY = pytest.mark.parametrize("info", EVERY_NETWORK.values(), ids=EVERY_NETWORK)

@@ -553,7 +553,7 @@ def test_match_needs_neither_framework(photographs, lite0_file, tmp_path):
 
 
 def test_the_bench_sets_the_runtimes_side_by_side(photographs, monkeypatch, capsys):
-    from delf_common.bench import backends
+    from delf_common import backends
 
     monkeypatch.setitem(backends.FRAMEWORKS, "ms", "a_package_that_is_not_there")
     small = ["--images", str(photographs), "--image_scales", "0.3", "--repeats", "1"]

@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from delf_common.backends import FRAMEWORKS, load_backend
+from delf_common.backends import installed_backends, load_backend
 from delf_common.config import ExportConfig, ExtractConfig
+from delf_common.errors import DelfError
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.pyramid import pyramid_levels
 from delf_common.protocols import FeatureNetwork, Image
 from delf_common.weights.checkpoint import find_weights
 from delf_common.weights.comparing import compare_networks
-
-REFERENCE = "torch"
 
 
 def run_backends_bench(
@@ -39,13 +37,15 @@ def run_backends_bench(
 
     Returns:
         By runtime: seconds an image, the weights' file in bytes, and the largest
-        absolute and relative difference of attention and features from PyTorch over all
-        levels of all photographs.
+        absolute and relative difference of attention and features from the first of
+        them, PyTorch where it is installed, over all levels of all photographs.
 
     Raises:
-        DelfError: PyTorch is not installed; an exported file is past its tolerance.
+        DelfError: neither framework is installed; an exported file is past its
+            tolerance.
     """
     files = prepare_files(weights, folder)
+    reference = next(iter(files))
     networks = {
         name: load_backend(name.partition(" ")[0]).load_network(file, "cpu")
         for name, file in files.items()
@@ -55,7 +55,7 @@ def run_backends_bench(
         name: {
             "seconds": seconds[name],
             "file_bytes": files[name].stat().st_size,
-            **largest_differences(networks[REFERENCE], network, images, config),
+            **largest_differences(networks[reference], network, images, config),
         }
         for name, network in networks.items()
     }
@@ -70,14 +70,19 @@ def run_backends_bench(
 def prepare_files(weights: str, folder: Path) -> dict[str, Path]:
     """Name the runtimes that are installed, with the file that each of them loads."""
     checkpoint = find_weights(weights)
-    torch = load_backend(REFERENCE)
-    files = {REFERENCE: checkpoint}
-    if importlib.util.find_spec(FRAMEWORKS["ms"]):
-        files["ms"] = checkpoint
-    if importlib.util.find_spec(FRAMEWORKS["onnx"]):
+    there = installed_backends()
+    files: dict[str, Path] = {
+        name: checkpoint for name in ("torch", "ms") if name in there
+    }
+    if not files:
+        raise DelfError(
+            "bench backends needs torch or mindspore, and neither is installed; "
+            'install one, from the checkout, with: pip install ".[torch]"'
+        )
+    if {"torch", "onnx"} <= set(there):
         for dtype in ("float32", "float16"):
             path = folder / f"{dtype}.onnx"
-            torch.export(weights, path, ExportConfig(dtype=dtype))
+            load_backend("torch").export(weights, path, ExportConfig(dtype=dtype))
             files[f"onnx {dtype}"] = path
     return files
 
@@ -132,11 +137,12 @@ def largest_differences(
 def format_table(result: dict[str, Any]) -> str:
     """Lay the figures out for people."""
     rows = result["runtimes"]
-    first = rows[REFERENCE]["seconds"]
+    reference = next(iter(rows))
+    first = rows[reference]["seconds"]
     lines = [
         f"{result['weights']}, photographs: {result['images']}, "
         f"median of {result['repeats']}",
-        f"{'':<14}{'s/image':>9}{'x torch':>9}{'attention':>10}{'relative':>9}"
+        f"{'':<14}{'s/image':>9}{'x ' + reference:>9}{'attention':>10}{'relative':>9}"
         f"{'features':>10}{'relative':>9}{'MB':>8}",
     ]
     for name, row in rows.items():

@@ -26,6 +26,7 @@ COMMANDS = {
     "build-dataset": "labelled pictures into shards for training",
     "dataset": "count and draw what a training set holds",
     "demo": "write example photographs with a known ground truth",
+    "parity": "compare the backends on your weights and photograph, stage by stage",
     "bench": "measure speed and quality, beside the plain ways",
 }
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two backends, given the same weights, see the same in a photograph."""
