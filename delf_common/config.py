@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from delf_common.errors import UsageError
+
 DELF_SCALES = (0.25, 0.35355338, 0.5, 0.70710677, 1.0, 1.4142135, 2.0)
 
 
@@ -104,6 +106,15 @@ class SearchConfig:
 
     verify_top: int | Literal["all"] = 100
     block_rows: int = 65536
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that have no meaning, before any work is done."""
+        if self.verify_top != "all" and self.verify_top < 0:
+            raise UsageError(
+                f'--verify_top {self.verify_top}: must be "all", 0 (votes only) or more'
+            )
+        if self.block_rows < 1:
+            raise UsageError(f"--block_rows {self.block_rows}: must be above 0")
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,12 @@ def test_one_photograph_is_a_wrong_call(capsys):
     assert "give two" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--verify_top", "--block_rows"])
+def test_a_negative_count_is_refused_before_the_index_is_opened(flag, capsys):
+    assert main(["search", "no.index", "q.jpg", flag, "-1"]) == 2
+    assert f"{flag} -1" in capsys.readouterr().err
+
+
 def test_a_missing_photograph_is_a_failed_run_without_a_traceback(tmp_path, capsys):
     missing = str(tmp_path / "missing.jpg")
     assert main(["match", missing, missing]) == 1

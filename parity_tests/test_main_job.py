@@ -127,7 +127,7 @@ def test_evaluation_of_the_index_is_nearly_perfect(demo, places, tmp_path, capsy
     assert (tmp_path / "mAP.txt").read_text().startswith("minibench\n  mAP=")
 
 
-def test_an_index_grows_by_what_is_new(demo, tmp_path, capsys):
+def test_an_index_grows_by_what_is_new(demo, tmp_path, capsys, monkeypatch):
     part, rest, path = tmp_path / "part", tmp_path / "rest", tmp_path / "grown.h5"
     for folder, places in ((part, PLACES[:2]), (rest, PLACES[2:4])):
         folder.mkdir()
@@ -151,6 +151,7 @@ def test_an_index_grows_by_what_is_new(demo, tmp_path, capsys):
     capsys.readouterr()
     other = ["--add", "--max_feature_num", "99"]
     (part / "new.jpg").write_bytes((demo / "rocket.jpg").read_bytes())
+    monkeypatch.setattr("delf_common.retrieval.building.run_job", None)  # refused first
     assert main(["index", str(part), "--output", str(path), *other]) == 1
     assert "max_feature_num" in capsys.readouterr().err
 

@@ -75,6 +75,7 @@ def run(options: Namespace) -> None:
 
     if options.top <= 0:
         raise UsageError(f"--top {options.top}: must be above 0")
+    config = build(SearchConfig, options)
     if options.picture:
         refuse_existing(Path(options.picture), overwrite=options.overwrite)
     with Index(options.index) as index:
@@ -90,7 +91,7 @@ def run(options: Namespace) -> None:
             query,
             build(MatchConfig, options),
             build(VerifyConfig, options),
-            build(SearchConfig, options),
+            config,
         )[: options.top]
         report(options, len(query), results)
         if options.picture:

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from delf_common.backends import load_backend
 from delf_common.errors import DelfError, UsageError
-from delf_common.extraction.job import ExtractionJob, run_job
+from delf_common.extraction.extractor import Extractor
+from delf_common.extraction.job import ExtractionJob, describe_run, run_job
 from delf_common.features import Features
 from delf_common.io.atomic import refuse_existing
 from delf_common.io.feature_file import FeatureReader
@@ -72,12 +75,21 @@ def build_index(
             entries = [entry for entry in entries if entry.key not in index]
             if not entries:
                 return IndexSummary(output, len(index), 0, {})
+            check_same(output, index.info, describe_job(job))
     else:
         refuse_existing(output, overwrite=job.job.overwrite, resume=job.job.resume)
     run_job(replace(job, entries=entries, output=features))
     summary = _write(output, features, root, add)
     features.unlink()
     return summary
+
+
+def describe_job(job: ExtractionJob) -> dict[str, Any]:
+    """Say what the job's features will be made with, before any is extracted."""
+    network = load_backend(job.backend).load_network(job.weights, job.devices[0])
+    extractor = Extractor(network, job.config, job.pca, job.given)
+    made: dict[str, Any] = json.loads(json.dumps(describe_run(job, extractor)))
+    return made  # lists, as an index's JSON has them
 
 
 def _root_of(entry: ImageEntry) -> Path:
