@@ -79,8 +79,9 @@ class VerifyConfig:
 
     Args:
         model: transformation fitted from image 0 to image 1.
-        method: "magsac" is OpenCV's USAC with MAGSAC++ scoring; "ransac" is
-            scikit-image's, the reference with the figures of published DELF.
+        method: "magsac" is OpenCV's USAC with MAGSAC++ scoring; "msac" the same with
+            truncated squares, which is faster; "ransac" is scikit-image's, the
+            reference with the figures of published DELF.
         residual_threshold: largest distance of an inlier from its prediction, in pixels
             of image 1.
         max_trials: most random samples.
@@ -88,7 +89,7 @@ class VerifyConfig:
     """
 
     model: Literal["affine", "similarity", "homography"] = "affine"
-    method: Literal["magsac", "ransac"] = "magsac"
+    method: Literal["magsac", "msac", "ransac"] = "magsac"
     residual_threshold: float = 20.0
     max_trials: int = 1000
     seed: int = 0

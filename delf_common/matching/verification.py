@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from delf_common.config import VerifyConfig
 from delf_common.errors import UsageError
 
 SAMPLES = {"similarity": 2, "affine": 3, "homography": 4}
+SCORES = {"magsac": "SCORE_METHOD_MAGSAC", "msac": "SCORE_METHOD_MSAC"}  # of OpenCV
 CONFIDENCE = 0.999  # of having drawn a clean sample; MAGSAC stops there
 LOCAL_ITERATIONS = 5
 LOCAL_SAMPLE = 14
@@ -42,7 +44,7 @@ class Verification:
     @property
     def num_inliers(self) -> int:
         """Return the number of inliers."""
-        return int(self.inliers.sum())
+        return int(np.count_nonzero(self.inliers))
 
 
 def verify(
@@ -71,17 +73,17 @@ def verify(
     """
     config = config or VerifyConfig()
     _check(config)
-    points0 = np.ascontiguousarray(keypoints0, np.float64)
-    points1 = np.ascontiguousarray(keypoints1, np.float64)
-    if points0.shape != points1.shape or points0.shape[1:] != (2,):
-        shapes = f"{points0.shape} and {points1.shape}"
+    if keypoints0.shape != keypoints1.shape or keypoints0.shape[1:] != (2,):
+        shapes = f"{keypoints0.shape} and {keypoints1.shape}"
         raise ValueError(f"matched keypoints must both be (K, 2), not {shapes}")
-    model = _fit(points0, points1, config)
+    model = _fit(keypoints0, keypoints1, config)
     if model is not None and is_plausible(model):
-        inliers = residuals(model, points0, points1) < config.residual_threshold
-        if is_determined(points0[inliers], config.model):
+        rows0 = np.ascontiguousarray(keypoints0.T, np.float64)  # (2, K): long rows
+        rows1 = np.ascontiguousarray(keypoints1.T, np.float64)
+        inliers = squared_residuals(model, rows0, rows1) < config.residual_threshold**2
+        if is_determined(rows0[:, inliers], config.model):
             return Verification(model, inliers)
-    return Verification(None, np.zeros(len(points0), bool))
+    return Verification(None, np.zeros(len(keypoints0), bool))
 
 
 def _check(config: VerifyConfig) -> None:
@@ -96,40 +98,52 @@ def _check(config: VerifyConfig) -> None:
 
 
 def _fit(
-    points0: NDArray[np.float64], points1: NDArray[np.float64], config: VerifyConfig
+    points0: NDArray[np.float32], points1: NDArray[np.float32], config: VerifyConfig
 ) -> NDArray[np.float64] | None:
     """Fit by the chosen method, without matches at NaN or infinity."""
-    finite = np.isfinite(points0 + points1).all(axis=1)
+    finite = np.isfinite(points0 + points1)
     if not finite.all():
-        points0, points1 = points0[finite], points1[finite]
+        rows = finite.all(axis=1)
+        points0, points1 = points0[rows], points1[rows]
     if len(points0) < SAMPLES[config.model]:
         return None
     if config.method == "ransac":
         return _fit_ransac(points0, points1, config)
-    return _fit_magsac(points0, points1, config)
+    return _fit_usac(points0, points1, config)
 
 
-def residuals(
+def squared_residuals(
     model: NDArray[np.float64],
     points0: NDArray[np.float64],
     points1: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(K,) distances in image 1, infinite for points mapped to the horizon."""
-    x, y, depth = model[:, :2] @ points0.T + model[:, 2:]
+    """(K,) squared distances in image 1; not finite for points mapped to the horizon.
+
+    Args:
+        model: (3, 3) from image 0 to image 1.
+        points0: (2, K) x, y in image 0.
+        points1: (2, K) x, y in image 1.
+    """
+    seen = model[:2, :2] @ points0
+    seen += model[:2, 2:]
     with np.errstate(all="ignore"):
-        distances = np.hypot(x / depth - points1[:, 0], y / depth - points1[:, 1])
-    distances[~np.isfinite(distances)] = np.inf
-    return np.asarray(distances, np.float64)
+        if model[2, 0] or model[2, 1] or model[2, 2] != 1:
+            seen /= model[2, :2] @ points0 + model[2, 2]
+        seen -= points1
+        seen *= seen
+        distances: NDArray[np.float64] = seen[0] + seen[1]
+    return distances
 
 
 def is_plausible(model: NDArray[np.float64]) -> bool:
     """Tell a transformation from one that squeezes the plane into a line or a point.
 
     The determinant of the (3, 3) matrix with 1 in its corner is the growth of areas at
-    (0, 0), for a homography too.
+    (0, 0), for a homography too. One number that is not finite spoils it.
     """
-    finite = bool(np.isfinite(model).all())
-    return finite and abs(np.linalg.det(model)) > LEAST_DETERMINANT
+    (a, b, c), (d, e, f), (g, h, i) = model.tolist()
+    growth = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return math.isfinite(growth) and abs(growth) > LEAST_DETERMINANT
 
 
 def is_determined(points0: NDArray[np.float64], model: str) -> bool:
@@ -137,23 +151,30 @@ def is_determined(points0: NDArray[np.float64], model: str) -> bool:
 
     A similarity needs two places; the others need points off one line. Repeated
     matches of a few keypoints would otherwise count as agreement.
+
+    Args:
+        points0: (2, K) x, y of the inliers.
+        model: "similarity", "affine" or "homography".
     """
-    if len(points0) < SAMPLES[model]:
+    count = points0.shape[1]
+    if count < SAMPLES[model]:
         return False
-    centred = points0 - points0.mean(axis=0)
-    (xx, xy), (_, yy) = centred.T @ centred / len(points0)
-    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    centred = points0 - points0.sum(axis=1, keepdims=True) / count
+    (xx, xy), (_, yy) = (centred @ centred.T / count).tolist()
+    middle, half = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
     variance = middle + half if model == "similarity" else middle - half
-    return bool(variance > LEAST_SPREAD**2)
+    return variance > LEAST_SPREAD**2
 
 
-def _fit_magsac(
-    points0: NDArray[np.float64], points1: NDArray[np.float64], config: VerifyConfig
+def _fit_usac(
+    points0: NDArray[np.float32], points1: NDArray[np.float32], config: VerifyConfig
 ) -> NDArray[np.float64] | None:
-    """OpenCV's USAC with MAGSAC scoring and its own seeded generator.
+    """OpenCV's USAC with its own seeded generator; it computes in float32.
 
     OpenCV has no USAC for a similarity; its RANSAC for it begins from a fixed state.
     """
+    points0 = np.ascontiguousarray(points0, np.float32)
+    points1 = np.ascontiguousarray(points1, np.float32)
     if config.model == "similarity":
         matrix, _ = cv2.estimateAffinePartial2D(
             points0,
@@ -169,7 +190,7 @@ def _fit_magsac(
     params.maxIterations = config.max_trials
     params.confidence = CONFIDENCE
     params.randomGeneratorState = config.seed
-    params.score = cv2.SCORE_METHOD_MAGSAC
+    params.score = getattr(cv2, SCORES[config.method])
     params.sampler = cv2.SAMPLING_UNIFORM
     params.loMethod = cv2.LOCAL_OPTIM_INNER_LO
     params.loIterations, params.loSampleSize = LOCAL_ITERATIONS, LOCAL_SAMPLE
@@ -193,7 +214,7 @@ def _to_square(matrix: Any) -> NDArray[np.float64] | None:
 
 
 def _fit_ransac(
-    points0: NDArray[np.float64], points1: NDArray[np.float64], config: VerifyConfig
+    points0: NDArray[np.float32], points1: NDArray[np.float32], config: VerifyConfig
 ) -> NDArray[np.float64] | None:
     """scikit-image's RANSAC, the reference: the figures of published DELF, seeded."""
     from skimage.measure import ransac
@@ -211,7 +232,7 @@ def _fit_ransac(
     with warnings.catch_warnings():  # it warns where nothing is found: that is a value
         warnings.simplefilter("ignore")
         model, _ = ransac(
-            (points0, points1),
+            (points0.astype(np.float64), points1.astype(np.float64)),
             classes[config.model],
             min_samples=SAMPLES[config.model],
             residual_threshold=config.residual_threshold,
