@@ -163,7 +163,7 @@ def is_determined(points0: NDArray[np.float64], model: str) -> bool:
     (xx, xy), (_, yy) = (centred @ centred.T / count).tolist()
     middle, half = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
     variance = middle + half if model == "similarity" else middle - half
-    return variance > LEAST_SPREAD**2
+    return bool(variance > LEAST_SPREAD**2)
 
 
 def _fit_usac(
