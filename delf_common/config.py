@@ -102,11 +102,13 @@ class SearchConfig:
     Args:
         verify_top: candidates with the most votes that are verified geometrically,
             "all" for every image.
-        block_rows: database descriptors compared at a time; bounds the memory.
+        block_rows: database descriptors compared at a time; bounds the memory. What is
+            computed of a block should fit a cache: 4 bytes for each of its descriptors
+            and each of the query's.
     """
 
     verify_top: int | Literal["all"] = 100
-    block_rows: int = 65536
+    block_rows: int = 4096
 
     def __post_init__(self) -> None:
         """Refuse numbers that have no meaning, before any work is done."""

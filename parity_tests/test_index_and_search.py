@@ -8,8 +8,9 @@ import pytest
 from delf_common.config import MatchConfig, SearchConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.features import Features
+from delf_common.retrieval.exact import count_votes
 from delf_common.retrieval.index import Index, write_index
-from delf_common.retrieval.search import Result, count_votes, rank, search
+from delf_common.retrieval.search import Result, rank, search
 
 
 def random_features(rng, count, dimension=8, size=(200, 100)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from delf_common.config import MatchConfig
 from delf_common.errors import DelfError, UsageError
 
-BLOCK_CELLS = 2**22  # distances held at a time (16 MiB), whatever the counts
+BLOCK_CELLS = 2**19  # cosines held at a time (2 MiB, in a cache), whatever the counts
 
 
 @dataclass(frozen=True)
