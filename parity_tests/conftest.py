@@ -32,12 +32,12 @@ def noise():
 
 
 @pytest.fixture
-def narrow(monkeypatch):
+def narrow():
     """ResNet-50 with few channels: the same geometry, quick to run."""
-    from delf_common.weights.architectures import RESNET_WIDTHS
+    from small_networks import narrow_widths
 
-    for block, width in zip(RESNET_WIDTHS, (2, 3, 4, 5), strict=True):
-        monkeypatch.setitem(RESNET_WIDTHS, block, width)
+    with narrow_widths():
+        yield
 
 
 def pytest_addoption(parser):

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every backbone and variant, and random parameters for them."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
+from delf_common.weights.architectures import RESNET_WIDTHS
 from delf_common.weights.metadata import WeightsInfo
 from delf_common.weights.names import parameter_shapes
 
@@ -26,6 +28,17 @@ EVERY = {
     "dense-slim": DENSE_SLIM,
     "delg": DELG,
 }
+
+
+@contextlib.contextmanager
+def narrow_widths():
+    """ResNet-50 with few channels meanwhile: the same geometry, quick to run."""
+    before = dict(RESNET_WIDTHS)
+    RESNET_WIDTHS.update(zip(RESNET_WIDTHS, (2, 3, 4, 5), strict=True))
+    try:
+        yield
+    finally:
+        RESNET_WIDTHS.update(before)
 
 
 def random_params(info, seed=0):

@@ -8,6 +8,8 @@ padding, epsilon or order of channels is a thousand times larger.
 
 import numpy as np
 
+from delf_common.parity.features import compare_features
+
 ORDER = "float32 sums in another order"
 # rung -> (limit, why it is not 0)
 TOLERANCES = {
@@ -28,13 +30,28 @@ TOLERANCES = {
     "checkpoint": (0.0, "exact: copies"),
     "scores of a photograph": (1e-5, "as attention"),
     "descriptors of a photograph": (2e-5, "as features, then a division by the length"),
+    "inliers of a pair": (
+        0.0,
+        "whole numbers, of photographs without a close decision",
+    ),
+    "mAP of a small set": (0.0, "follows from the inliers"),
 }
-observed: dict[str, float] = {}
+# Distance of a golden score from the threshold and the cut, over the largest score.
+MARGIN = 20 * TOLERANCES["scores of a photograph"][0]
+PAIR = "ms - torch"  # both in one process
+COLUMNS = (PAIR, "torch - golden", "ms - golden")
+observed: dict[tuple[str, str], float] = {}
 
 
-def assert_near(rung, actual, wanted):
-    """Compare within the rung's limit: shapes, types and NaN before any value."""
-    limit, _ = TOLERANCES[rung]
+def assert_near(rung, actual, wanted, column=PAIR):
+    """Compare within the rung's limit: shapes, types and NaN before any value.
+
+    Args:
+        rung: key of `TOLERANCES`.
+        actual: float32 array to judge.
+        wanted: the reference, torch's or a golden file's.
+        column: of the table, which says what is compared.
+    """
     actual, wanted = np.asarray(actual), np.asarray(wanted)
     assert actual.shape == wanted.shape
     assert actual.dtype == wanted.dtype == np.float32
@@ -42,16 +59,48 @@ def assert_near(rung, actual, wanted):
     largest = np.abs(wanted, dtype=np.float64).max()
     difference = np.abs(actual.astype(np.float64) - wanted).max()
     relative = difference / largest if difference else 0.0
-    observed[rung] = max(observed.get(rung, 0.0), relative)
+    observe(rung, relative, column)
+
+
+def assert_same_features(actual, wanted, limit=0, column=PAIR):
+    """Compare keypoints by groups of equal score, and what was measured at them.
+
+    Args:
+        actual: features to judge.
+        wanted: of the reference.
+        limit: number of keypoints where the list was cut, 0 where it was not.
+        column: of the table.
+    """
+    rung = "scores of a photograph"
+    found = compare_features(
+        wanted, actual, TOLERANCES[rung][0], limit=limit, threshold=None
+    )
+    observe(rung, found.scores, column)
+    assert found.keypoints.faults == ()
+    # Otherwise hardly anything is compared.
+    assert len(wanted) / 2 < found.keypoints.firm - found.keypoints.tied
+    assert found.common >= found.keypoints.firm
+    observe("descriptors of a photograph", found.descriptors, column)
+
+
+def observe(rung, relative, column=PAIR):
+    """Note a difference for the table, and hold it against the rung's limit."""
+    limit, _ = TOLERANCES[rung]
+    key = rung, column
+    observed[key] = max(observed.get(key, 0.0), relative)
     assert relative <= limit, f"{rung}: {relative:.2g} apart, {limit:.2g} allowed"
 
 
 def observed_table():
     """Lines of what was seen in this run, in the order of the ladder."""
-    rows = [
-        f"{rung:<28} {observed[rung]:>9.1e} {limit:>9.1e}"
-        for rung, (limit, _) in TOLERANCES.items()
-        if rung in observed
-    ]
-    head = f"{'largest difference of ms':<28} {'seen':>9} {'allowed':>9}"
+    columns = [c for c in COLUMNS if any(column == c for _, column in observed)]
+    rows = []
+    for rung, (limit, _) in TOLERANCES.items():
+        seen = [observed.get((rung, column)) for column in columns]
+        if any(value is not None for value in seen):
+            texts = ["-" if value is None else f"{value:.1e}" for value in seen]
+            cells = "".join(f"{text:>16}" for text in texts)
+            rows.append(f"{rung:<28}{cells}{limit:>10.0e}")
+    names = "".join(f"{column:>16}" for column in columns)
+    head = f"{'largest difference, relative':<28}{names}{'allowed':>10}"
     return [head, *rows] if rows else []
