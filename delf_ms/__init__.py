@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from delf_ms.environment import prepare_environment
 
 if TYPE_CHECKING:
+    from delf_common.training.config import TrainConfig
     from delf_ms.network import MsNetwork
 
-__all__ = ["load_network"]
+__all__ = ["load_network", "train"]
 
 
 def load_network(weights: str | Path, device: str = "auto") -> MsNetwork:
@@ -24,3 +25,14 @@ def load_network(weights: str | Path, device: str = "auto") -> MsNetwork:
     from delf_ms.loading import load_network
 
     return load_network(weights, device)
+
+
+def train(config: TrainConfig) -> Path:
+    """Train one stage; the path of the last checkpoint.
+
+    See `delf_common.training.run.run_training`.
+    """
+    prepare_environment()
+    from delf_ms.training import train
+
+    return train(config)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mindspore import Tensor, dtype, nn, ops
+from mindspore.communication import get_group_size
 
 from delf_common.extraction.receptive_field import Layer, Padding
 from delf_common.weights.architectures import BATCH_NORM_MOMENTUM
@@ -51,6 +52,13 @@ class BatchNorm(nn.BatchNorm2d):
 
     def __init__(self, channels: int, eps: float) -> None:
         super().__init__(channels, eps, 1 - BATCH_NORM_MOMENTUM)
+        self.shared = False
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
+        if self.shared and self.training and self.use_batch_statistics is None:
+            return normalise_together(x, self)
+        return super().construct(x)
 
 
 class MaxPool(nn.Cell):
@@ -97,6 +105,38 @@ def freeze_batch_norm(module: nn.Cell, frozen: bool = True) -> None:
     for _, layer in module.cells_and_names():
         if isinstance(layer, BatchNorm):
             layer.use_batch_statistics = False if frozen else None
+
+
+def share_batch_norm(module: nn.Cell) -> None:
+    """Let batch norms take the statistics of the batches of all processes."""
+    for _, layer in module.cells_and_names():
+        if isinstance(layer, BatchNorm):
+            layer.shared = True
+
+
+def normalise_together(x: Tensor, layer: BatchNorm) -> Tensor:
+    """Batch norm over the batches of all processes, which have equal shapes.
+
+    MindSpore's own works on Ascend only.
+    """
+    axes, momentum = (0, 2, 3), BATCH_NORM_MOMENTUM
+    count = get_group_size() * x.size // x.shape[1]
+    mean = mean_of_all(x.astype(dtype.float32).mean(axes))
+    centred = x.astype(dtype.float32) - mean.reshape(1, -1, 1, 1)
+    variance = mean_of_all((centred * centred).mean(axes))
+    running = (layer.moving_mean, layer.moving_variance)
+    unbiased = variance * (count / max(count - 1, 1))
+    batch = (ops.stop_gradient(mean), ops.stop_gradient(unbiased))
+    for old, new in zip(running, batch, strict=True):
+        ops.assign(old, old + momentum * (new - old))
+    scale = layer.gamma * ops.rsqrt(variance + layer.eps)
+    y = centred * scale.reshape(1, -1, 1, 1) + layer.beta.reshape(1, -1, 1, 1)
+    return y.astype(x.dtype)
+
+
+def mean_of_all(x: Tensor) -> Tensor:
+    """Mean of a tensor over all processes, with its gradient."""
+    return ops.AllReduce()(x) / get_group_size()
 
 
 def softplus(x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -42,17 +42,16 @@ def make_optimizer(
     return torch.optim.SGD(groups, config.initial_lr, config.momentum)
 
 
-def clip_gradients(parameters: Sequence[Tensor], limit: float) -> Tensor:
+def clip_gradients(gradients: list[Tensor], limit: float) -> Tensor:
     """Scale all gradients so that their common norm is at most ``limit``.
 
     Args:
-        parameters: those without a gradient are left out.
+        gradients: of all parameters; they are changed.
         limit: largest norm; 0 changes nothing.
 
     Returns:
         The norm before, as tf.clip_by_global_norm computes and uses it.
     """
-    gradients = [tensor.grad for tensor in parameters if tensor.grad is not None]
     norms = torch._foreach_norm(gradients)
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     if limit:

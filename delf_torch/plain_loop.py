@@ -3,19 +3,13 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from delf_common.training.config import TrainConfig
-from delf_common.training.cropping import draw_box
 from delf_common.training.open_records import open_records
-from delf_common.training.records import RecordSource
+from delf_common.training.plain_batches import read_batches
 from delf_common.training.start import starting_checkpoint, trained
 from delf_torch.classifiers import load_trainable
 from delf_torch.device import choose_device
@@ -64,22 +58,3 @@ def run_plain_loop(config: TrainConfig) -> float:
         optimizer.step()
         loss.item()
     return (config.max_iters - WARM_UP) / (time.perf_counter() - begin)
-
-
-def read_batches(
-    source: RecordSource, config: TrainConfig
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Shuffled batches (B, S, S, 3) and (B,), without end."""
-    rng = np.random.default_rng(config.seed)
-    size = (config.image_size,) * 2
-    while True:
-        chosen = rng.integers(len(source), size=config.batch_size)
-        crops, labels = [], []
-        for index in chosen:
-            record = source[int(index)]
-            picture = Image.open(io.BytesIO(record.image)).convert("RGB")
-            top, left, tall, wide = draw_box(picture.height, picture.width, rng)
-            part = picture.crop((left, top, left + wide, top + tall))
-            crops.append(np.asarray(part.resize(size, Image.Resampling.BILINEAR)))
-            labels.append(record.label)
-        yield np.stack(crops), np.array(labels, np.int64)

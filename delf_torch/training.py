@@ -87,7 +87,9 @@ class TorchTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         metrics = self._backward(self._upload(inputs), self._upload(labels))
         self.scaler.unscale_(self.optimizer)
-        norm = clip_gradients(list(self.parameters.values()), self.config.clip_norm)
+        found = [tensor.grad for tensor in self.parameters.values()]
+        gradients = [gradient for gradient in found if gradient is not None]
+        norm = clip_gradients(gradients, self.config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.pending.append(torch.cat([metrics, norm.reshape(1).to(metrics.dtype)]))

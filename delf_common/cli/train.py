@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from delf_common.cli.parsing import CommandParser, Namespace, build
 from delf_common.errors import UsageError
 from delf_common.training.config import TrainConfig, settings_text
+from delf_common.training.processes import is_first
 
 CONFIG_FLAGS = ("--config", "--config_path")  # the second is the model zoo's
 
@@ -70,7 +70,7 @@ def run(options: Namespace) -> None:
     from delf_common.backends import load_backend
 
     config = build(TrainConfig, options)
-    first = int(os.environ.get("RANK", "0")) == 0
+    first = is_first()
     show_log(logging.INFO if first else logging.WARNING)
     if first:
         print(settings_text(config), end="", file=sys.stderr)  # noqa: T201

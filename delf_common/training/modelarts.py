@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 
 from delf_common.errors import DelfError
 from delf_common.training.config import TrainConfig
+from delf_common.training.processes import local_rank
 from delf_common.training.trainer import World
 
 CLOUD = ("obs://", "s3://")
@@ -50,7 +50,7 @@ def local_paths(config: TrainConfig, world: World) -> Iterator[TrainConfig]:
 
 def first_of_machine(world: World) -> bool:
     """Whether no other process of this machine comes before this one."""
-    return int(os.environ.get("LOCAL_RANK", world.rank)) == 0
+    return world.size == 1 or local_rank(world.rank) == 0
 
 
 def localise(config: TrainConfig) -> TrainConfig:
