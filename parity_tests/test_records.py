@@ -243,10 +243,59 @@ def test_gldv2_labels_past_the_classes_are_an_error(tmp_path):
 # --- what a path is
 
 
-def test_a_mindrecord_file_says_which_backend_reads_it(tmp_path):
+def write_mindrecords(folder, labels, shards=3):
+    """Write shards as the originals' builder does, all by one writer."""
+    writer_of = pytest.importorskip("mindspore.mindrecord").FileWriter
+    first = folder / "train.mindrecord"
+    folder.mkdir(exist_ok=True)
+    writer = writer_of(str(first), shards)
+    schema = {"file_id": "string", "label": "int64", "data": "bytes"}
+    writer.add_schema({k: {"type": v} for k, v in schema.items()}, "GLDv2")
+    writer.add_index(["file_id", "label"])
+    rows = [
+        {"file_id": f"id{i}", "label": label, "data": bytes([i]) * (100 + i)}
+        for i, label in enumerate(labels)
+    ]
+    writer.write_raw_data(rows[:4])
+    writer.write_raw_data(rows[4:])
+    writer.commit()
+    return folder / "train.mindrecord0", rows
+
+
+def test_mindrecords_of_the_originals_builder_are_read_from_their_first_shard(tmp_path):
+    shard, rows = write_mindrecords(tmp_path / "set", [0, 1, 2, 0, 1, 2, 2])
+    for path in (shard, tmp_path / "set"):
+        source = open_records(path)
+        assert (len(source), source.num_classes) == (7, 3)
+        found = {r.name: r for r in (source[i] for i in range(7))}
+        for row in rows:
+            record = found[row["file_id"]]
+            assert (record.image, record.label) == (row["data"], row["label"])
+        assert list(source.labels) == [source[i].label for i in range(7)]
+        with pytest.raises(IndexError):
+            source[7]
+
+
+def test_mindrecords_count_their_classes_by_relabeling_or_by_the_classifier(tmp_path):
+    shard, _ = write_mindrecords(tmp_path, [0, 3, 3, 0, 0])
+    with pytest.raises(DelfError, match="class 1 has no image"):
+        open_records(shard)
+    assert open_records(shard, num_classes=9).num_classes == 9
+    with pytest.raises(DelfError, match=r"mindrecord\d record \d: label 3 is outside"):
+        open_records(shard, num_classes=3)
+    (tmp_path / "relabeling.csv").write_text(
+        "new_label,old_label\n0,7\n1,8\n2,9\n3,10\n"
+    )
+    assert open_records(shard).num_classes == 4
+    (tmp_path / "train.mindrecord1").unlink()
+    with pytest.raises(DelfError, match=r"train\.mindrecord1"):
+        open_records(shard)
+
+
+def test_what_is_no_mindrecord_is_named(tmp_path):
     put(tmp_path, "train.mindrecord000", "train.mindrecord000.db")
     for path in (tmp_path, tmp_path / "train.mindrecord000"):
-        with pytest.raises(DelfError, match="only --backend ms"):
+        with pytest.raises(DelfError, match=r"train\.mindrecord000 is no MindRecord"):
             open_records(path)
 
 

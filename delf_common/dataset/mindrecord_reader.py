@@ -55,6 +55,12 @@ class MindRecordReader:
                 f"file_id, label, data; {REMEDY}"
             ) from None
 
+    @property
+    def labels(self) -> list[int]:
+        """Label of every record, as the index has it."""
+        labels: list[int] = self._labels.tolist()
+        return labels
+
     def __len__(self) -> int:
         """How many records the index has."""
         return len(self._labels)
@@ -74,6 +80,18 @@ class MindRecordReader:
             raise DelfError(f"{self.path} is damaged at record {index}; {REMEDY}")
         image = content[LENGTH.size :]
         return Record(image, int(self._labels[index]), self._names[index])
+
+
+def shard_names(path: Path) -> list[str]:
+    """Names of all shards of the set that a shard is of.
+
+    Raises:
+        DelfError: the file is no MindRecord shard.
+    """
+    try:
+        return [Path(name).name for name in read_header(path)["shard_addresses"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DelfError(f"{path} is no MindRecord shard ({error}); {REMEDY}") from None
 
 
 def read_index(path: Path) -> list[tuple[Any, ...]]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 from delf_common.dataset.manifest import BUILDING, MANIFEST, TRAIN, VALIDATION
 from delf_common.errors import DelfError
@@ -14,6 +13,7 @@ from delf_common.training.file_records import RecordView
 from delf_common.training.folder_source import open_folder
 from delf_common.training.gldv2_source import CLEAN_CSV, TRAIN_CSV, open_gldv2
 from delf_common.training.labels import count_classes
+from delf_common.training.mindrecord_source import MindRecords, first_shard
 from delf_common.training.records import RecordSource
 
 
@@ -22,9 +22,9 @@ def open_records(path: str | Path, num_classes: int | None = None) -> RecordSour
 
     A folder with a manifest is built shards; a folder with train.csv or
     train_clean.csv is Google Landmarks v2; another folder has a folder for each class.
-    A file is a CSV, one of GLDv2's, or a shard with a manifest beside it. Of built
-    shards the training split is opened; ``FOLDER/validation`` or one of its shards is
-    the other.
+    A file is a CSV, one of GLDv2's, or a shard, with a manifest beside it or, in
+    MindRecord, without. Of built shards the training split is opened;
+    ``FOLDER/validation`` or one of its shards is the other.
 
     Args:
         path: folder or file.
@@ -47,7 +47,7 @@ def open_records(path: str | Path, num_classes: int | None = None) -> RecordSour
     if place.is_dir():
         return _open_directory(place, num_classes)
     if ".mindrecord" in place.name:
-        _refuse_mindrecord(place)
+        return MindRecords(place, num_classes)
     if place.suffix.lower() != ".csv":
         raise DelfError(
             f"{place} is no training set; name a folder with a folder for each class, "
@@ -69,19 +69,10 @@ def _open_directory(folder: Path, num_classes: int | None) -> RecordSource:
         )
     if (folder / CLEAN_CSV).is_file() or (folder / TRAIN_CSV).is_file():
         return open_gldv2(folder, num_classes)
-    shard = next(folder.glob("*.mindrecord*"), None)
+    shard = first_shard(folder)
     if shard is not None:
-        _refuse_mindrecord(shard)
+        return MindRecords(shard, num_classes)
     return open_folder(folder, num_classes)
-
-
-def _refuse_mindrecord(shard: Path) -> NoReturn:
-    """Raise DelfError for MindRecord shards that were built elsewhere."""
-    raise DelfError(
-        f"{shard} is a MindRecord file without a {MANIFEST} beside it: only --backend "
-        "ms reads it, through MindDataset; build shards from the images with "
-        "`delf build-dataset` to train on either backend"
-    )
 
 
 def _open_shards(folder: Path, num_classes: int | None, split: str) -> RecordSource:
