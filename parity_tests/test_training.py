@@ -16,6 +16,7 @@ from delf_common.training.checkpoints import checkpoint_file, checkpoints
 from delf_common.training.config import TrainConfig, check_config
 from delf_common.training.initial import initial_params
 from delf_common.training.metrics import read_metrics
+from delf_common.training.modelarts import localise
 from delf_common.training.schedule import learning_rate
 from delf_common.training.start import starting_checkpoint
 from delf_common.weights.checkpoint import load_checkpoint, load_training_state
@@ -257,6 +258,25 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(data, tmp_path):
         load_checkpoint(path)  # would raise for a parameter that is not finite
 
 
+def test_parameters_that_are_not_finite_replace_no_checkpoint(
+    data, tmp_path, monkeypatch
+):
+    config = small_run(data, tmp_path, train_state="attn", keep_checkpoint_max=1)
+    params, count = TorchTrainer.params, iter(range(9))
+
+    def spoilt(self):
+        found = params(self)
+        if next(count):  # after the first checkpoint, of step 3
+            found["attn.bias"] = found["attn.bias"] * np.nan
+        return found
+
+    monkeypatch.setattr(TorchTrainer, "params", spoilt)
+    with pytest.raises(DelfError, match=r"step 6: attn\.bias is not finite.*--resume"):
+        train(config)
+    assert checkpoints(config) == [checkpoint_file(config, 3)]
+    load_checkpoint(checkpoint_file(config, 3))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -346,7 +366,7 @@ def test_the_command_reads_the_model_zoos_yaml(data, tmp_path, capsys):
         "seed": 0,
         "batch_size": 4,
         "start_iter": 1,
-        "max_iters": 2,
+        "max_iters": 500000,
         "image_size": 64,
         "initial_lr": 0.01,
         "attention_loss_weight": 1.0,
@@ -363,7 +383,8 @@ def test_the_command_reads_the_model_zoos_yaml(data, tmp_path, capsys):
     text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in zoo.items())
     file = tmp_path / "delf_config.yaml"
     file.write_text(f'# the model zoo\'s\n{text}---\nseed: "help"\n---\nx: [1]\n')
-    assert main(["train", "--config_path", str(file), "--train_from", "block4"]) == 0
+    flags = ["--train_from", "block4", "--max_iters", "2"]  # they go before the file
+    assert main(["train", "--config_path", str(file), *flags]) == 0
     out, err = capsys.readouterr()
     path = tmp_path / "ckpt" / "checkpoint_delf_tuning-2.safetensors"
     assert out.strip() == str(path) and path.is_file()
@@ -386,6 +407,78 @@ def test_unknown_keys_name_the_nearest(tmp_path, capsys, text, message):
     file.write_text(text)
     assert main(["train", "--config", str(file)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_event_files_hold_what_was_measured_and_what_the_attention_looks_at(
+    data, tmp_path
+):
+    """Also: validation is due by its own step, whatever the log's; and a profile."""
+    reading = "tensorboard.backend.event_processing.event_accumulator"
+    reader = pytest.importorskip(reading).EventAccumulator
+    config = small_run(
+        data,
+        tmp_path / "ckpt",
+        joint=True,
+        max_iters=12,
+        log_step=5,
+        validation_path=str(data),
+        validation_step=4,
+        need_summary=True,
+        need_profile=True,
+        save_summary=str(tmp_path / "summary"),
+    )
+    train(config)
+    rows = read_metrics(tmp_path / "ckpt/metrics_joint.jsonl")
+    assert [row["step"] for row in rows] == [4, 5, 8, 10, 12]
+    validated = [row["step"] for row in rows if "val_desc" in row and "val_attn" in row]
+    assert validated == [4, 8, 12]
+    found = reader(str(tmp_path / "summary"))
+    found.Reload()
+    numbers = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    measured = [*rows[0], *(f"attention/{s}" for s in ("min", "mean", "max"))]
+    assert set(measured) - {"step"} < numbers.keys()
+    assert "attention/sparsity" in numbers
+    assert [event.step for event in numbers["loss"]] == [4, 5, 8, 10, 12]
+    assert numbers["loss"][-1].value == pytest.approx(rows[-1]["loss"])
+    assert [event.step for event in numbers["val_attn"]] == validated
+    pictures = [found.Images(tag)[-1] for tag in found.Tags()["images"]]
+    assert [(p.width, p.height, p.step) for p in pictures] == [(64, 64, 12)] * 4
+    trace = json.loads((tmp_path / "summary/profile/trace.json").read_text())
+    assert any("convolution" in event.get("name", "") for event in trace["traceEvents"])
+
+
+def test_compile_is_asked_of_the_model(data, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: asked.append(self))
+    for wanted in (False, True):
+        config = small_run(data, tmp_path, compile=wanted)
+        trainer = TorchTrainer(
+            starting_checkpoint(config, CLASSES), None, config, ALONE
+        )
+        assert asked == ([trainer.model] if wanted else [])
+
+
+def test_modelarts_finds_the_files_that_are_named_below_its_folders(tmp_path):
+    for name in ("load/resnet50.h5", "load/tuned.safetensors", "data/val/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    config = TrainConfig(
+        enable_modelarts=True,
+        checkpoint_url="obs://bucket/load",
+        load_path=str(tmp_path / "load"),
+        data_path=str(tmp_path / "data"),
+        imagenet_checkpoint="./resnet50.h5",
+        validation_path="val",
+    )
+    local = localise(config)
+    assert local.imagenet_checkpoint == str(tmp_path / "load/resnet50.h5")
+    assert local.checkpoint_path == ""
+    assert local.validation_path == str(tmp_path / "data/val")
+    both = localise(dataclasses.replace(config, checkpoint_path="tuned.safetensors"))
+    assert both.checkpoint_path == str(tmp_path / "load/tuned.safetensors")
+    absent = localise(dataclasses.replace(config, imagenet_checkpoint="delf-lite0"))
+    assert absent.imagenet_checkpoint == "delf-lite0"
+    assert absent.checkpoint_path == str(tmp_path / "load")
 
 
 def test_modelarts_copies_in_and_out(data, tmp_path):
@@ -457,10 +550,11 @@ def test_two_processes_train_as_one_with_their_batches_together(data, tmp_path, 
 
 
 def test_a_rank_that_fails_ends_the_job_with_its_error(tmp_path):
+    """One record is broken: the rank that draws it fails, the other waits for it."""
     folder = write_training_set(tmp_path / "broken", per_class=2)
-    for path in folder.rglob("*.jpg"):
-        path.write_bytes(b"no picture")
-    result = torchrun(small_run(folder, tmp_path / "out", bad_record_limit=1), tmp_path)
+    (folder / "class1/1.jpg").write_bytes(b"no picture")
+    config = small_run(folder, tmp_path / "out", bad_record_limit=0, batch_size=1)
+    result = torchrun(config, tmp_path)
     assert result.returncode != 0
-    assert "do not decode" in result.stderr
-    assert not list((tmp_path / "out").glob("*.safetensors"))
+    assert result.stderr.count("1 records do not decode") == 1
+    assert not list((tmp_path / "out").glob("*-6.safetensors"))

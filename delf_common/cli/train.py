@@ -84,7 +84,7 @@ def show_log(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     package = logging.getLogger("delf_common")
-    package.addHandler(handler)
+    package.handlers[:] = [handler]  # once, however often a process calls this
     package.setLevel(level)
     package.propagate = False
     logging.getLogger("absl").setLevel(logging.ERROR)  # grain looks for JAX

@@ -9,10 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from tqdm import tqdm
+
 from delf_common.errors import DelfError
 from delf_common.io.atomic import replacing, write_text
+from delf_common.training.config import TrainConfig
+from delf_common.weights.names import Params
 
 Row = dict[str, Any]
+WAYS_OUT = (
+    "the last checkpoint is from before it. Lower --initial_lr or --clip_norm, or use "
+    "--precision float32, and continue with --resume"
+)
 
 
 class MetricsFile:
@@ -73,11 +82,37 @@ def check_finite(steps: Sequence[Row], first: int) -> None:
     """
     for number, step in enumerate(steps, first):
         if not math.isfinite(step["loss"]):
-            raise DelfError(
-                f"step {number}: the loss is {step['loss']}; the last checkpoint is "
-                f"from before it. Lower --initial_lr or --clip_norm, or use "
-                f"--precision float32, and continue with --resume"
-            )
+            raise DelfError(f"step {number}: the loss is {step['loss']}; {WAYS_OUT}")
+
+
+def check_finite_params(params: Params, step: int) -> None:
+    """Stop before parameters that are NaN or infinite replace a good checkpoint.
+
+    The loss of a step comes before its update: only the next one's would tell.
+
+    Args:
+        params: by canonical name.
+        step: after which they were taken.
+
+    Raises:
+        DelfError: names the step, the first of them, and the ways out.
+    """
+    for name, array in params.items():
+        if not np.isfinite(array).all():
+            raise DelfError(f"step {step}: {name} is not finite after it; {WAYS_OUT}")
+
+
+def open_bar(config: TrainConfig, done: int, shown: bool) -> Any:
+    """Open the bar of a run's steps with its estimate, on a terminal.
+
+    Args:
+        config: ``max_iters``, and whether a bar is wanted.
+        done: steps of an earlier run.
+        shown: whether this process shows anything.
+    """
+    hidden = None if shown and config.progress else True
+    total = config.max_iters
+    return tqdm(total=total, initial=done, disable=hidden, unit="step", leave=False)
 
 
 def describe(row: Row, last: int) -> str:

@@ -56,16 +56,28 @@ def first_of_machine(world: World) -> bool:
 def localise(config: TrainConfig) -> TrainConfig:
     """Point every path of the configuration into ModelArts' local folders."""
     output = Path(config.output_path)
-    checkpoint = config.checkpoint_path
+    checkpoint, imagenet = config.checkpoint_path, config.imagenet_checkpoint
     if config.checkpoint_url:
-        checkpoint = str(_below(config.load_path, checkpoint))
+        found = _named_below(config.load_path, imagenet)
+        if checkpoint or not found:
+            checkpoint = str(_below(config.load_path, checkpoint))
+        imagenet = found or imagenet
+    validation = _named_below(config.data_path, config.validation_path)
     return dataclasses.replace(
         config,
         traindata_path=str(_below(config.data_path, config.traindata_path)),
+        validation_path=validation or config.validation_path,
         checkpoint_path=checkpoint,
+        imagenet_checkpoint=imagenet,
         save_ckpt=str(output / Path(config.save_ckpt).name),
         save_summary=str(output / Path(config.save_summary).name),
     )
+
+
+def _named_below(folder: str, name: str) -> str:
+    """Path of a relative name below a folder; "" where there is no such thing."""
+    there = name and not Path(name).is_absolute() and (Path(folder) / name).exists()
+    return str(Path(folder) / name) if there else ""
 
 
 def _below(folder: str, name: str) -> Path:
@@ -74,8 +86,8 @@ def _below(folder: str, name: str) -> Path:
     A folder of one single file, as of a checkpoint, stands for that file.
     """
     place = Path(folder)
-    if name and not Path(name).is_absolute() and (place / name).exists():
-        return place / name
+    if there := _named_below(folder, name):
+        return Path(there)
     inside = sorted(place.iterdir()) if place.is_dir() else []
     return inside[0] if len(inside) == 1 and inside[0].is_file() else place
 

@@ -9,15 +9,10 @@ is all there is to know about the position in the data.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from delf_common.errors import DelfError
 from delf_common.io.atomic import write_text
@@ -33,17 +28,20 @@ from delf_common.training.metrics import (
     MetricsFile,
     Row,
     check_finite,
+    check_finite_params,
     describe,
     draw_curves,
     mean_of,
+    open_bar,
     read_metrics,
 )
 from delf_common.training.modelarts import local_paths
 from delf_common.training.pictures import summary_pictures
-from delf_common.training.resuming import PLACES, check_same_run
+from delf_common.training.recipe import describe_run, with_recipe
+from delf_common.training.resuming import check_same_run
 from delf_common.training.schedule import learning_rate
 from delf_common.training.start import stage_name, starting_checkpoint
-from delf_common.training.summaries import SummaryWriter
+from delf_common.training.summaries import SummaryWriter, open_summaries
 from delf_common.training.trainer import Trainer, TrainerFactory, World
 from delf_common.training.validation import validate
 from delf_common.weights.checkpoint import (
@@ -95,28 +93,6 @@ def _run_stage(config: TrainConfig, world: World, make: TrainerFactory) -> Path:
         return run.go(state.step if state else config.start_iter - 1)
 
 
-def describe_run(config: TrainConfig, streams: Streams, world: World) -> dict[str, Any]:
-    """Everything that moves the result, for the checkpoint's metadata."""
-    return {
-        **dataclasses.asdict(config),
-        "processes": world.size,
-        "records": len(streams.source),
-        "data": dict(streams.source.provenance),
-    }
-
-
-def with_recipe(info: WeightsInfo, settings: dict[str, Any]) -> WeightsInfo:
-    """Say in the weights how they were trained; the defaults go without saying."""
-    usual = dataclasses.asdict(TrainConfig())
-    recipe = {
-        name: value
-        for name, value in settings.items()
-        if name not in PLACES and usual.get(name) != value
-    }
-    provenance = {**info.provenance, f"recipe_{info.stage}": json.dumps(recipe)}
-    return dataclasses.replace(info, provenance=provenance)
-
-
 class Run:
     """The steps of one stage, and what happens between them.
 
@@ -164,12 +140,18 @@ class Run:
                 f"--max_iters {last} asks for no more"
             )
         self._begin(done)
-        with self._summaries() as summaries, self._bar(done) as bar, self.profiling:
+        written = self.writes and self.config.need_summary
+        folder = Path(self.config.save_summary) if written else None
+        with (
+            open_summaries(folder) as summaries,
+            open_bar(self.config, done, self.writes) as bar,
+            self.profiling,
+        ):
             for step in range(done + 1, last + 1):
                 self._profile(step - done)
                 self._train(step)
                 bar.update()
-                if step % self.config.log_step == 0 or step == last:
+                if self._validates(step) or self._logs(step):
                     self._report(step, summaries, bar)
                 if step % self.config.save_ckpt_step == 0 or step == last:
                     self._look(step)
@@ -182,6 +164,13 @@ class Run:
     @property
     def _metrics_path(self) -> Path:
         return self.folder / f"metrics_{stage_name(self.config)}.jsonl"
+
+    def _logs(self, step: int) -> bool:
+        return step % self.config.log_step == 0 or step == self.config.max_iters
+
+    def _validates(self, step: int) -> bool:
+        due = step % self.config.validation_step == 0 or step == self.config.max_iters
+        return due and self.streams.validates
 
     def _begin(self, done: int) -> None:
         if self.writes and self.config.overwrite:
@@ -219,7 +208,7 @@ class Run:
         row["learning_rate"] = learning_rate(self.config, step)
         row["images_per_second"] = images / max(now - self.clock, 1e-9)
         self.steps = []
-        if step % self.config.validation_step == 0 or step == self.config.max_iters:
+        if self._validates(step):
             row |= validate(self.trainer, self.streams, self.world)
         if self.writes:
             bar.clear()
@@ -246,26 +235,11 @@ class Run:
         state = TrainingState(
             step, trainer.optimizer_state(), self.settings, trainer.loss_scale
         )
-        path = checkpoint_file(self.config, step)
-        save_checkpoint(path, trainer.params(), self.info, state=state)
+        path, params = checkpoint_file(self.config, step), trainer.params()
+        check_finite_params(params, step)
+        save_checkpoint(path, params, self.info, state=state)
         keep_newest(self.config)
         logger.info("saved %s", path)
-
-    def _bar(self, done: int) -> Any:
-        hidden = True if not (self.writes and self.config.progress) else None
-        total = self.config.max_iters
-        return tqdm(total=total, initial=done, disable=hidden, unit="step", leave=False)
-
-    @contextlib.contextmanager
-    def _summaries(self) -> Iterator[SummaryWriter | None]:
-        if not (self.writes and self.config.need_summary):
-            yield None
-            return
-        writer = SummaryWriter(Path(self.config.save_summary))
-        try:
-            yield writer
-        finally:
-            writer.close()
 
     def _profile(self, count: int) -> None:
         """Trace the steps ``PROFILED``, by their count since the start."""

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,19 @@ class SummaryWriter:
         summary = Summary(value=[Summary.Value(**value) for value in values])
         event = Event(wall_time=time.time(), step=step, summary=summary)
         self._writer.add_event(event)
+
+
+@contextlib.contextmanager
+def open_summaries(folder: Path | None) -> Iterator[SummaryWriter | None]:
+    """Open a writer for the time of a run; None for no folder."""
+    if folder is None:
+        yield None
+        return
+    writer = SummaryWriter(folder)
+    try:
+        yield writer
+    finally:
+        writer.close()
 
 
 def attention_statistics(attention: NDArray[np.float32]) -> dict[str, float]:
