@@ -10,11 +10,18 @@ from typing import cast
 from delf_common.errors import DelfError, UsageError
 from delf_common.protocols import Backend
 
-FRAMEWORKS = {"torch": "torch", "ms": "mindspore", "onnx": "onnxruntime"}
+FRAMEWORKS = {
+    "torch": "torch",
+    "ms": "mindspore",
+    "onnx": "onnxruntime",
+    "mindir": "mindspore",
+}
+INSTEAD = {"mindir": "mindspore_lite"}  # runs the backend as well
+EXTRAS = {"mindir": "ms"}  # that install a backend, where not called like it
 
 
 def load_backend(name: str) -> Backend:
-    """Import `delf_torch`, `delf_ms` or `delf_onnx`; none is imported before this call.
+    """Import `delf_torch`, `delf_ms`, ...; none is imported before this call.
 
     Raises:
         UsageError: for a name that is not a backend.
@@ -34,14 +41,16 @@ def load_backend(name: str) -> Backend:
         choice = f"use what is: {', '.join(others)}, or " if others else ""
         raise DelfError(
             f"--backend {name} needs the package {framework}, which is not installed; "
-            f'{choice}install it, from the checkout, with: pip install ".[{name}]"'
+            f"{choice}install it, from the checkout, with: "
+            f'pip install ".[{EXTRAS.get(name, name)}]"'
         )
     return cast(Backend, importlib.import_module(module))
 
 
 def is_installed(name: str) -> bool:
     """Whether a backend's framework is there, without importing it."""
-    return importlib.util.find_spec(FRAMEWORKS[name]) is not None
+    packages = {FRAMEWORKS[name], INSTEAD.get(name, FRAMEWORKS[name])}
+    return any(importlib.util.find_spec(package) for package in packages)
 
 
 def installed_backends() -> list[str]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from delf_common.errors import UsageError
 
+WRITERS = {"onnx": "torch", "mindir": "ms"}  # backends: who writes whose files
 DELF_SCALES = (0.25, 0.35355338, 0.5, 0.70710677, 1.0, 1.4142135, 2.0)
 
 
@@ -39,9 +40,6 @@ class ExtractConfig:
         pca_dim: dimensions kept, none for all that the PCA has.
         use_whitening: divide projected descriptors by the standard deviations.
         max_image_pixels: refuse larger images, against decompression bombs.
-        canvases: heights x widths, such as 512x512,1024x1024, for hardware that wants
-            few fixed shapes: each pyramid level is laid on the smallest that holds it,
-            and its own cells are cut out; with none any size runs.
     """
 
     image_scales: tuple[float, ...] = DELF_SCALES
@@ -57,7 +55,6 @@ class ExtractConfig:
     pca_dim: int | None = None
     use_whitening: bool = False
     max_image_pixels: int = 200_000_000
-    canvases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,18 +145,24 @@ class ExportConfig:
     """How a network is written for other runtimes.
 
     Args:
-        form: "maps" gives attention and features of every cell, for ``--backend onnx``;
-            "keypoints" has the level's selection and descriptors inside, for servers.
-        dtype: of the stored kernels; float16 halves the file, and the arithmetic stays
-            float32.
-        opset: version of ONNX's operators, 13 to 20.
+        form: "maps" gives attention and features of every cell, for ``--backend onnx``
+            and ``mindir``; "keypoints" (onnx) has the level's selection and descriptors
+            inside, for servers; "original" (mindir) is the MindSpore model zoo's: seven
+            levels of 2048x2048 in, prob and block3 out.
+        dtype: of the stored kernels (onnx); float16 halves the file, and the arithmetic
+            stays float32.
+        opset: version of ONNX's operators, 13 to 20 (onnx).
+        canvases: heights x widths, such as 768x1024,1024x768, that pyramid levels are
+            laid on, for devices that want static shapes (mindir); with none any size
+            runs.
         tolerance: largest difference from the framework, over the largest value, that
             is accepted when the file is checked.
         max_feature_num: most keypoints of a level, in the form "keypoints".
     """
 
-    form: Literal["maps", "keypoints"] = "maps"
+    form: Literal["maps", "keypoints", "original"] = "maps"
     dtype: Literal["float32", "float16"] = "float32"
     opset: int = 17
+    canvases: tuple[str, ...] = ()
     tolerance: float = 1e-4
     max_feature_num: int = 1000

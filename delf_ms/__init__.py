@@ -9,10 +9,23 @@ from typing import TYPE_CHECKING
 from delf_ms.environment import prepare_environment
 
 if TYPE_CHECKING:
+    from delf_common.config import ExportConfig
     from delf_common.training.config import TrainConfig
+    from delf_common.weights.differences import Difference
     from delf_ms.network import MsNetwork
 
-__all__ = ["load_network", "train"]
+__all__ = ["export", "load_network", "train"]
+
+
+def export(weights: str | Path, output: Path, config: ExportConfig) -> list[Difference]:
+    """Write a MindIR file; how far its outputs are from this network's.
+
+    See `delf_ms.exporting.export`.
+    """
+    prepare_environment()
+    from delf_ms.exporting import export
+
+    return export(weights, output, config)
 
 
 def load_network(weights: str | Path, device: str = "auto") -> MsNetwork:

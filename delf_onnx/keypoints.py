@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
 from delf_common.protocols import Images, Size
-from delf_common.weights.onnx_metadata import from_properties
+from delf_common.weights.exported import from_properties
 from delf_onnx.session import open_session
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

@@ -11,7 +11,7 @@ from delf_common.config import ExportConfig
 from delf_common.errors import DelfError
 from delf_common.training.config import TrainConfig
 from delf_common.weights.differences import Difference
-from delf_common.weights.onnx_metadata import ExportedInfo, from_properties
+from delf_common.weights.exported import ExportedInfo, from_properties
 from delf_onnx.network import OnnxNetwork
 from delf_onnx.session import open_session
 

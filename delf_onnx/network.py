@@ -10,29 +10,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from delf_common.errors import DelfError
+from delf_common.extraction.host_maps import HostMaps
 from delf_common.protocols import DenseMaps, Images, Size
-from delf_common.weights.onnx_metadata import ExportedInfo
-
-
-class OnnxMaps:
-    """Maps of one pyramid level.
-
-    Args:
-        attention: (B, h, w).
-        features: (B, h, w, C), not normalised.
-    """
-
-    def __init__(
-        self, attention: NDArray[np.float32], features: NDArray[np.float32]
-    ) -> None:
-        self.attention = attention
-        self.features = features
-
-    def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Feature rows (n, C) of the chosen cells, row-major indices."""
-        rows = self.features[image].reshape(-1, self.features.shape[-1])
-        chosen: NDArray[np.float32] = rows[np.asarray(cells, np.intp)]
-        return chosen
+from delf_common.weights.exported import ExportedInfo
 
 
 class OnnxNetwork:
@@ -67,10 +47,10 @@ class OnnxNetwork:
             "use --backend torch"
         )
 
-    def _level(self, images: Images, size: Size) -> OnnxMaps:
+    def _level(self, images: Images, size: Size) -> HostMaps:
         outputs = [self._run(part, size) for part in self._parts(images)]
         attention, features = zip(*outputs, strict=True)
-        return OnnxMaps(np.concatenate(attention), np.concatenate(features))
+        return HostMaps(np.concatenate(attention), np.concatenate(features))
 
     def _parts(self, images: Images) -> Sequence[Images]:
         """On a CPU one image at a time: its bits must not depend on its batch."""

@@ -17,7 +17,7 @@ from delf_common.config import ExportConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.io.atomic import replacing
 from delf_common.weights.differences import Difference, refuse_differences
-from delf_common.weights.onnx_metadata import ExportedInfo, to_properties
+from delf_common.weights.exported import ExportedInfo, to_properties
 from delf_torch.delf import Delf
 from delf_torch.export_forms import build_form
 from delf_torch.loading import load_network
@@ -84,6 +84,9 @@ def check_config(output: Path, config: ExportConfig) -> None:
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: an ONNX file's name ends in .onnx")
+    if config.form == "original" or config.canvases:
+        flag = "--canvases" if config.canvases else "--form original"
+        raise UsageError(f"{flag} is for --format mindir; an ONNX file takes any size")
     if config.opset not in OPSETS:
         raise UsageError(
             f"--opset {config.opset}: must be {OPSETS.start} to {OPSETS.stop - 1}"

@@ -26,13 +26,13 @@ from delf_common.io.feature_file import FeatureReader
 from delf_common.weights.architectures import RESNET_WIDTHS, feature_channels
 from delf_common.weights.checkpoint import load_checkpoint, save_checkpoint
 from delf_common.weights.comparing import all_rows
-from delf_common.weights.metadata import Pca, WeightsInfo
-from delf_common.weights.names import parameter_shapes
-from delf_common.weights.onnx_metadata import (
+from delf_common.weights.exported import (
     ExportedInfo,
     from_properties,
     to_properties,
 )
+from delf_common.weights.metadata import Pca, WeightsInfo
+from delf_common.weights.names import parameter_shapes
 from delf_onnx.keypoints import KeypointModel
 from delf_onnx.session import count_threads
 from delf_torch import exporting

@@ -84,6 +84,10 @@ def prepare_files(weights: str, folder: Path) -> dict[str, Path]:
             path = folder / f"{dtype}.onnx"
             load_backend("torch").export(weights, path, ExportConfig(dtype=dtype))
             files[f"onnx {dtype}"] = path
+    if {"ms", "mindir"} <= set(there):
+        path = folder / "any_size.mindir"
+        load_backend("ms").export(weights, path, ExportConfig())
+        files["mindir"] = path
     return files
 
 

@@ -6,19 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from delf_common.cli.parsing import CommandParser, Namespace, build
-from delf_common.config import ExportConfig
-from delf_common.errors import DelfError
-
-WRITERS = {"onnx": "torch", "mindir": "ms"}  # which backend writes which format
+from delf_common.config import WRITERS, ExportConfig
 
 
 def parser() -> CommandParser:
     """Flags of ``delf export``."""
     command = CommandParser(
         "export",
-        "Write the network as an ONNX file with dynamic batch, height and width. It is "
-        "compared with the framework at several sizes first; the differences are "
-        "printed, and past the tolerance nothing is written.",
+        "Write the network as a file that other runtimes run, with dynamic batch, "
+        "height and width: ONNX, or MindIR for Ascend. It is compared with the "
+        "framework at several sizes first; the differences are printed, and past the "
+        "tolerance nothing is written.",
         "delf export delf-lite0.onnx --weights delf-lite0",
     )
     command.add_argument("output", help="file to write")
@@ -31,8 +29,9 @@ def parser() -> CommandParser:
     command.add_argument(
         "--format",
         choices=list(WRITERS),
-        default="onnx",
-        help="of the file; onnx is written by PyTorch, mindir by MindSpore",
+        default=None,
+        help="of the file; onnx is written by PyTorch, mindir by MindSpore (default: "
+        "what the output's name ends in)",
     )
     command.add_config(ExportConfig)
     command.add_argument(
@@ -49,11 +48,8 @@ def run(options: Namespace) -> None:
 
     output = Path(options.output)
     refuse_existing(output, overwrite=options.overwrite)
-    backend = load_backend(WRITERS[options.format])
-    if not hasattr(backend, "export"):
-        raise DelfError(
-            f"--format {options.format} is not part of this version; use --format onnx"
-        )
+    by_name = "mindir" if output.suffix == ".mindir" else "onnx"
+    backend = load_backend(WRITERS[options.format or by_name])
     config = build(ExportConfig, options)
     differences = backend.export(options.weights, output, config)
     print(format_differences(differences))  # noqa: T201

@@ -35,8 +35,8 @@ def parser() -> CommandParser:
         "--backends",
         nargs="+",
         default=None,
-        help="what to compare, the reference first: torch, ms, onnx, each also with a "
-        "device as in torch:cuda:0 (default: all that are installed)",
+        help="what to compare, the reference first: torch, ms, onnx, mindir, each also "
+        "with a device as in torch:cuda:0 (default: all that are installed)",
     )
     command.add_argument(
         "--tolerance",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delf_common.backends import load_backend
-from delf_common.config import ExportConfig, ExtractConfig
+from delf_common.config import WRITERS, ExportConfig, ExtractConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.pyramid import pyramid_levels
@@ -44,7 +44,7 @@ def load_networks(
     Args:
         weights: path of a canonical checkpoint, or the name of embedded weights.
         backends: NAME or NAME:DEVICE ("torch:cuda:0"), each once, the reference first.
-        folder: where the file that onnxruntime loads is exported to.
+        folder: where files that are exported first go.
 
     Raises:
         UsageError: fewer than two, or one twice, or an unknown name.
@@ -59,10 +59,10 @@ def load_networks(
 def _load(weights: str, backend: str, folder: Path) -> FeatureNetwork:
     name, _, device = backend.partition(":")
     module = load_backend(name)
-    if name == "onnx" and not weights.endswith(".onnx"):
-        exported = folder / "model.onnx"
+    if name in WRITERS and not weights.endswith(f".{name}"):
+        exported = folder / f"model.{name}"
         config = ExportConfig(tolerance=float("inf"))  # to be judged here
-        load_backend("torch").export(weights, exported, config)
+        load_backend(WRITERS[name]).export(weights, exported, config)
         weights = str(exported)
     return module.load_network(weights, device or "auto")
 
@@ -87,7 +87,6 @@ def compare_backends(
     """
     reference, *others = networks
     extractors = {name: Extractor(net, config) for name, net in networks.items()}
-    networks = {name: one.network for name, one in extractors.items()}
     resized, _ = resize_image(image, config)
     (height, width), field = resized.shape[:2], networks[reference].receptive_field
     levels = pyramid_levels(height, width, config.image_scales, field)

@@ -37,8 +37,9 @@ class ExportedInfo:
         info: of the weights it was made from; ``sha256`` is that checkpoint's.
         receptive_field: of the network.
         channels: width of a feature row.
-        form: "maps" or "keypoints".
+        form: "maps", "keypoints" or "original".
         dtype: of the stored kernels, "float32" or "float16".
+        canvases: (height, width) that levels must be laid on; () where any size runs.
         checks: one dictionary per compared output and size, see `Difference`.
     """
 
@@ -47,6 +48,7 @@ class ExportedInfo:
     channels: int
     form: str
     dtype: str
+    canvases: tuple[tuple[int, int], ...] = ()
     checks: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -105,6 +107,7 @@ def _build(fields: dict[str, Any], pca: Pca | None) -> ExportedInfo:
     area = fields.pop("receptive_field")
     layers = tuple(Layer(**layer) for layer in area.pop("layers"))
     info = WeightsInfo(pca=pca, **fields.pop("info"))
+    fields["canvases"] = tuple((h, w) for h, w in fields.get("canvases", ()))
     return ExportedInfo(info, ReceptiveField(layers=layers, **area), **fields)
 
 
