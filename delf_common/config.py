@@ -101,13 +101,20 @@ class SearchConfig:
     """How a collection is searched.
 
     Args:
+        voting: "exact" compares all descriptors; "pq" uses the index's codes (see
+            ``delf index --codes pq``), many times faster; "auto" uses codes if the
+            index has them.
+        probes: cells of the coarse quantiser that each descriptor of the query is
+            looked for in; more find more votes and take longer. Only for codes.
         verify_top: candidates with the most votes that are verified geometrically,
             "all" for every image.
         block_rows: database descriptors compared at a time; bounds the memory. What is
             computed of a block should fit a cache: 4 bytes for each of its descriptors
-            and each of the query's.
+            and each of the query's. Only for the exact search.
     """
 
+    voting: Literal["auto", "exact", "pq"] = "auto"
+    probes: int = 8
     verify_top: int | Literal["all"] = 100
     block_rows: int = 4096
 
@@ -115,10 +122,50 @@ class SearchConfig:
         """Refuse numbers that have no meaning, before any work is done."""
         if self.verify_top != "all" and self.verify_top < 0:
             raise UsageError(
-                f'--verify_top {self.verify_top}: must be "all", 0 (votes only) or more'
+                f"--verify_top {self.verify_top}: must be 0 (votes only), more, or all"
             )
-        if self.block_rows < 1:
-            raise UsageError(f"--block_rows {self.block_rows}: must be above 0")
+        refuse_below(1, block_rows=self.block_rows, probes=self.probes)
+
+
+@dataclass(frozen=True)
+class CodesConfig:
+    """How an index is coded for a fast search: an inverted file of product codes.
+
+    Args:
+        codes: "pq" writes codes beside the index, "none" does not; an index that has
+            codes keeps them when it grows.
+        cells: of the coarse quantiser; "auto" is the power of 2 nearest to 4 times the
+            square root of the number of descriptors, 8192 for 5 million.
+        code_bytes: of a descriptor, a byte for each group of its dimensions, so it must
+            divide their number; "auto" is the largest up to a byte for 4 dimensions.
+        descriptors_per_cell: drawn to learn the cells and codes from, for each cell.
+        codes_seed: of the draw and of k-means.
+    """
+
+    codes: Literal["none", "pq"] = "none"
+    cells: int | Literal["auto"] = "auto"
+    code_bytes: int | Literal["auto"] = "auto"
+    descriptors_per_cell: int = 40
+    codes_seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that have no meaning, before any work is done."""
+        refuse_below(1, descriptors_per_cell=self.descriptors_per_cell)
+        refuse_below(0, codes_seed=self.codes_seed)
+        for name in ("cells", "code_bytes"):
+            if getattr(self, name) != "auto":
+                refuse_below(1, **{name: getattr(self, name)})
+
+
+def refuse_below(least: int, **values: int) -> None:
+    """Raise for a setting that is too small.
+
+    Raises:
+        UsageError: names the flag, its value and its limit.
+    """
+    for name, value in values.items():
+        if value < least:
+            raise UsageError(f"--{name} {value}: must be at least {least}")
 
 
 @dataclass(frozen=True)

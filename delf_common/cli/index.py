@@ -7,7 +7,8 @@ from pathlib import Path
 
 from delf_common.cli.extract import add_inputs, add_job_options, make_job
 from delf_common.cli.network import add_network_options
-from delf_common.cli.parsing import CommandParser, Namespace
+from delf_common.cli.parsing import CommandParser, Namespace, build
+from delf_common.config import CodesConfig
 
 
 def parser() -> CommandParser:
@@ -15,7 +16,8 @@ def parser() -> CommandParser:
     command = CommandParser(
         "index",
         "Collect the features of photographs into one searchable file. Inputs are "
-        "folders, photographs and list files, or one feature file of delf extract.",
+        "folders, photographs and list files, or one feature file of delf extract. "
+        "--codes pq makes the search of millions of descriptors many times faster.",
         "delf index photographs/ --output places.index",
     )
     add_inputs(command)
@@ -27,6 +29,7 @@ def parser() -> CommandParser:
         action="store_true",
         help="add what is new to an existing index, with the settings it was made with",
     )
+    command.add_config(CodesConfig)
     add_job_options(command)
     add_network_options(command)
     return command
@@ -43,5 +46,6 @@ def run(options: Namespace) -> None:
         output=output,
         add=options.add,
         job=make_job(options, [], output),
+        codes=build(CodesConfig, options),
     )
     print(summary)  # noqa: T201

@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from delf_common.backends import load_backend
+from delf_common.config import CodesConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.job import ExtractionJob, describe_run, run_job
@@ -18,23 +18,25 @@ from delf_common.features import Features
 from delf_common.io.atomic import refuse_existing
 from delf_common.io.feature_file import FeatureReader
 from delf_common.io.image_list import ImageEntry, list_images
-from delf_common.retrieval.index import Index, write_index
+from delf_common.retrieval.coder import Coder
+from delf_common.retrieval.index import Index, extend_index, write_index
 
 FEATURE_SUFFIXES = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What an index holds after it was made."""
+    """What an index holds after it was made; ``codes`` describes its codes, if any."""
 
     path: Path
     images: int
     new: int
     errors: dict[str, str]
+    codes: str = ""
 
     def __str__(self) -> str:
         """Say it in a line, and a line for each broken picture."""
-        head = f"{self.path}: {self.images} images, {self.new} of them new"
+        head = f"{self.path}: {self.images} images, {self.new} of them new{self.codes}"
         return "\n".join([head, *(f"  skipped {e}" for e in self.errors.values())])
 
 
@@ -44,6 +46,7 @@ def build_index(
     output: Path,
     add: bool,
     job: ExtractionJob,
+    codes: CodesConfig | None = None,
 ) -> IndexSummary:
     """Write an index of photographs, or of the one feature file given.
 
@@ -56,17 +59,22 @@ def build_index(
         output: the index.
         add: keep what the index holds and add what is new.
         job: how to extract; its pictures and its output are filled in here.
+        codes: whether and how to code the index for a fast search.
 
     Raises:
         UsageError: there is no index to add to.
-        DelfError: the output exists, or was made with other weights or settings.
+        DelfError: the output exists, or was made with other weights or settings; or
+            codes cannot be made.
     """
+    codes = codes or CodesConfig()
     if add and not output.exists():
         raise UsageError(f"--add: there is no index {output}; leave --add away")
+    coder = Coder(output, codes, add)
     if len(inputs) == 1 and inputs[0].endswith(FEATURE_SUFFIXES):
         if not add:
             refuse_existing(output, overwrite=job.job.overwrite)
-        return _write(output, Path(inputs[0]), image_root or Path(), add)
+        summary = _write(output, Path(inputs[0]), image_root or Path(), add)
+        return replace(summary, codes=coder.run(summary.new))
     entries = list_images(inputs, image_root)
     root = _root_of(entries[0])
     features = output.with_name(f"{output.name}.features.h5")
@@ -74,14 +82,14 @@ def build_index(
         with Index(output) as index:
             entries = [entry for entry in entries if entry.key not in index]
             if not entries:
-                return IndexSummary(output, len(index), 0, {})
+                return IndexSummary(output, len(index), 0, {}, coder.run(0))
             check_same(output, index.info, describe_job(job))
     else:
         refuse_existing(output, overwrite=job.job.overwrite, resume=job.job.resume)
     run_job(replace(job, entries=entries, output=features))
     summary = _write(output, features, root, add)
     features.unlink()
-    return summary
+    return replace(summary, codes=coder.run(summary.new))
 
 
 def describe_job(job: ExtractionJob) -> dict[str, Any]:
@@ -110,13 +118,7 @@ def _write(output: Path, features: Path, root: Path, add: bool) -> IndexSummary:
         with Index(output) as old:
             check_same(output, old.info, info)
             new = [name for name in new if name not in old]
-            total = write_index(
-                output,
-                chain(_read_all(old, old.names), _read_all(reader, new)),
-                old.info,
-                dimension,
-                dtype,
-            )
+        total = extend_index(output, _read_all(reader, new)) if new else len(old)
         return IndexSummary(output, total, len(new), reader.errors())
 
 
@@ -144,11 +146,8 @@ def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def _read_all(
-    source: FeatureReader | Index, names: Sequence[str]
+    source: FeatureReader, names: Sequence[str]
 ) -> Iterator[tuple[str, Features]]:
     """Read one image after the other."""
     for name in names:
-        if isinstance(source, Index):
-            yield name, source.features(name)
-        else:
-            yield name, source.read(name)
+        yield name, source.read(name)

@@ -33,11 +33,7 @@ def count_votes(
     votes = np.zeros(len(index), np.int64)
     if not len(descriptors):
         return votes
-    if descriptors.shape[1] != index.dimension:
-        raise UsageError(
-            f"the query has {descriptors.shape[1]}-dimensional descriptors, the index "
-            f"{index.path} {index.dimension}-dimensional ones; extract both alike"
-        )
+    check_width(index, descriptors)
     least = np.float32(1 - threshold**2 / 2)  # d^2 = 2 - 2 cos for unit vectors
     for first, after, block in index.descriptor_blocks(block_rows):
         near = np.flatnonzero(block @ descriptors.T > least)  # few of very many
@@ -48,3 +44,16 @@ def count_votes(
         voted[images[rows], queries] = True
         votes[first:after] = voted.sum(axis=1)
     return votes
+
+
+def check_width(index: Index, descriptors: NDArray[np.float32]) -> None:
+    """Refuse a query whose descriptors are not those of the index.
+
+    Raises:
+        UsageError: names both widths.
+    """
+    if descriptors.shape[1] != index.dimension:
+        raise UsageError(
+            f"the query has {descriptors.shape[1]}-dimensional descriptors, the index "
+            f"{index.path} {index.dimension}-dimensional ones; extract both alike"
+        )

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from delf_common.errors import DelfError
 from delf_common.features import Features
 from delf_common.io.atomic import replacing
+
+if TYPE_CHECKING:
+    from delf_common.retrieval.codes import Codes
 
 FORMAT = "delf-index 1"
 ROWS_PER_CHUNK = 4096
@@ -48,12 +52,7 @@ class Index:
         """Return itself; the file closes at the end of the block."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the file."""
         self._file.close()
 
@@ -75,6 +74,17 @@ class Index:
         """Rows of all images together."""
         return int(self.offsets[-1])
 
+    @cached_property
+    def codes(self) -> Codes:
+        """Open the codes beside the index, once.
+
+        Raises:
+            DelfError: there are none, or they cannot be used; see `Codes`.
+        """
+        from delf_common.retrieval.codes import Codes
+
+        return Codes(self)
+
     def features(self, image: int | str) -> Features:
         """Read one image's features, by position or by name.
 
@@ -92,24 +102,28 @@ class Index:
         size = (int(width), int(height))
         return Features(keypoints, descriptors, scores, scales, size)
 
+    def descriptors(self, first: int, after: int) -> NDArray[np.float32]:
+        """Read the rows from ``first`` to before ``after``: (rows, D) float32."""
+        return np.asarray(self._file["descriptors"][first:after], np.float32)
+
     def descriptor_blocks(
-        self, block_rows: int
+        self, block_rows: int, first: int = 0
     ) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
         """Read the descriptors in blocks that end where an image ends.
 
         Args:
             block_rows: most rows in a block; an image with more is a block of its own.
+            first: image to begin with.
 
         Yields:
             First image, image after the last, and their (rows, D) float32 descriptors.
         """
-        first = 0
         while first < len(self):
             limit = self.offsets[first] + block_rows
             after = int(np.searchsorted(self.offsets, limit, side="right")) - 1
             after = max(after, first + 1)
-            rows = slice(int(self.offsets[first]), int(self.offsets[after]))
-            yield first, after, self._file["descriptors"][rows].astype(np.float32)
+            rows = self.descriptors(int(self.offsets[first]), int(self.offsets[after]))
+            yield first, after, rows
             first = after
 
 
@@ -156,29 +170,64 @@ def write_index(
     Raises:
         DelfError: two images have one name.
     """
-    names: list[str] = []
-    counts: list[int] = []
-    sizes: list[tuple[int, int]] = []
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        columns = _make_columns(file, dimension, dtype)
-        for name, features in images:
-            names.append(name)
-            counts.append(len(features))
-            sizes.append(features.image_size)
-            for column, dataset in columns.items():
-                _append(dataset, getattr(features, column))
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DelfError(f"two images are called {twice!r}; names must be unique")
-        file["names"] = np.array(names, h5py.string_dtype())
-        file["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        file["image_sizes"] = np.array(sizes, np.int32).reshape(-1, 2)
+        _make_columns(file, dimension, dtype)
         file.attrs["format"] = FORMAT
         file.attrs["info"] = json.dumps(info, sort_keys=True)
+        return _append_images(file, [], [], [], images)
+
+
+def extend_index(path: Path, images: Iterable[tuple[str, Features]]) -> int:
+    """Add images to an index: a copy of its file grows, and takes its name at the end.
+
+    Descriptors get the type that the index has.
+
+    Args:
+        path: the index.
+        images: name and features of each that is new, read one at a time.
+
+    Returns:
+        How many images it holds now.
+
+    Raises:
+        DelfError: two images have one name.
+    """
+    with Index(path) as old:
+        names = list(old.names)
+        counts = np.diff(old.offsets).tolist()
+        sizes: list[tuple[int, int]] = [(int(w), int(h)) for w, h in old.image_sizes]
+    with replacing(path) as temporary:
+        shutil.copyfile(path, temporary)
+        with h5py.File(temporary, "r+") as file:
+            for table in ("names", "offsets", "image_sizes"):
+                del file[table]
+            return _append_images(file, names, counts, sizes, images)
+
+
+def _append_images(
+    file: h5py.File,
+    names: list[str],
+    counts: list[int],
+    sizes: list[tuple[int, int]],
+    images: Iterable[tuple[str, Features]],
+) -> int:
+    """Add the rows of images to the columns, and write the tables of all images."""
+    for name, features in images:
+        names.append(name)
+        counts.append(len(features))
+        sizes.append(features.image_size)
+        for column in COLUMNS:
+            _append(file[column], getattr(features, column))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DelfError(f"two images are called {twice!r}; names must be unique")
+    file["names"] = np.array(names, h5py.string_dtype())
+    file["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    file["image_sizes"] = np.array(sizes, np.int32).reshape(-1, 2)
     return len(names)
 
 
-def _make_columns(file: h5py.File, dimension: int, dtype: str) -> dict[str, Any]:
+def _make_columns(file: h5py.File, dimension: int, dtype: str) -> None:
     """Make empty, growing datasets for the rows of all images."""
     widths = {
         "keypoints": (2,),
@@ -186,16 +235,14 @@ def _make_columns(file: h5py.File, dimension: int, dtype: str) -> dict[str, Any]
         "scores": (),
         "scales": (),
     }
-    return {
-        name: file.create_dataset(
+    for name, width in widths.items():
+        file.create_dataset(
             name,
             shape=(0, *width),
             maxshape=(None, *width),
             chunks=(ROWS_PER_CHUNK, *width),
             dtype=dtype if name == "descriptors" else "float32",
         )
-        for name, width in widths.items()
-    }
 
 
 def _append(dataset: Any, rows: NDArray[np.float32]) -> None:

@@ -6,11 +6,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delf_common.config import MatchConfig, SearchConfig, VerifyConfig
 from delf_common.errors import UsageError
 from delf_common.features import Features
 from delf_common.matching.matcher import match
-from delf_common.retrieval.exact import count_votes
+from delf_common.retrieval.codes import codes_path, count_votes_by_codes
+from delf_common.retrieval.exact import check_width, count_votes
 from delf_common.retrieval.index import Index
 
 
@@ -29,6 +33,28 @@ class Result:
     inliers: int
     votes: int
     verified: bool
+
+
+def vote(
+    index: Index,
+    descriptors: NDArray[np.float32],
+    threshold: float,
+    config: SearchConfig,
+) -> NDArray[np.int64]:
+    """Count votes by the index's codes, or exactly; as `exact.count_votes`.
+
+    Raises:
+        UsageError: the index has descriptors of another width.
+        DelfError: codes are asked for, or there, and cannot be used.
+    """
+    has_codes = config.voting == "pq" or codes_path(index.path).exists()
+    if config.voting == "exact" or not has_codes:
+        return count_votes(index, descriptors, threshold, config.block_rows)
+    if len(descriptors):
+        check_width(index, descriptors)
+    return count_votes_by_codes(
+        index.codes, len(index), descriptors, threshold, config.probes
+    )
 
 
 def search(
@@ -64,7 +90,7 @@ def search(
     threshold = match_config.distance_threshold
     if threshold is None:
         raise UsageError("--distance_threshold none: a search needs one to count votes")
-    votes = count_votes(index, query.descriptors, threshold, config.block_rows)
+    votes = vote(index, query.descriptors, threshold, config)
     left_out = set(exclude)
     order = [
         i
