@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from delf_common.weights.architectures import (
 )
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
-from delf_torch.delf import build_delf
+from delf_torch.cpu_backbone import CpuBackbone
+from delf_torch.delf import Backbone, Delf, build_delf
 from delf_torch.layers import normalise, put_channels_last, resize
 from delf_torch.parameters import put_params
 
@@ -61,6 +63,10 @@ class TorchNetwork:
         put_params(delf, fold_batch_norm(checkpoint.params, self.info))
         self.delf = delf.eval().requires_grad_(False).to(device)
         put_channels_last(self.delf)
+        self.maps = self.delf
+        if device.type == "cpu":
+            backbone = cast(Backbone, CpuBackbone(self.delf.backbone))
+            self.maps = Delf(backbone, self.delf.attention, self.delf.autoencoder)
 
     def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
@@ -87,7 +93,7 @@ class TorchNetwork:
         with torch.inference_mode(), full_precision():
             pixels = self._upload(images)
             maps = [
-                self.delf.deepest(resize(part, size)) for part in self._parts(pixels)
+                self.maps.deepest(resize(part, size)) for part in self._parts(pixels)
             ]
             return torch.cat(maps).contiguous().cpu().numpy()
 
@@ -122,7 +128,7 @@ class TorchNetwork:
         return [pixels[i : i + 1] for i in range(len(pixels))]
 
     def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-        pairs = [self.delf(resize(part, size)) for part in self._parts(pixels)]
+        pairs = [self.maps(resize(part, size)) for part in self._parts(pixels)]
         features, attention = zip(*pairs, strict=True)
         return torch.cat(features), torch.cat(attention)
 

@@ -400,7 +400,7 @@ def test_an_images_maps_are_the_same_bits_in_any_batch(lite0):
 def test_a_cpu_runs_each_image_of_a_batch_alone(lite0):
     # Equal bits above may be luck of the sizes; this is what guarantees them.
     seen = []
-    hook = lite0.delf.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape))
+    hook = lite0.maps.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape))
     lite0.dense(np.zeros((3, 40, 50, 3), np.uint8), [(40, 50), (20, 25)])
     hook.remove()
     assert seen == [(1, 3, 40, 50)] * 3 + [(1, 3, 20, 25)] * 3
@@ -443,7 +443,7 @@ def test_features_do_not_cost_block4(lite0, monkeypatch):
     def refuse(*_):
         raise AssertionError("block4 was computed")
 
-    monkeypatch.setattr(lite0.delf.backbone.block4, "forward", refuse)
+    monkeypatch.setattr(lite0.maps.backbone, "rest", [refuse])
     image = np.zeros((1, 40, 40, 3), np.uint8)
     lite0.dense(image, [(40, 40)])
     with pytest.raises(AssertionError, match="block4"):
