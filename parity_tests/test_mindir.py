@@ -22,6 +22,7 @@ from delf_common.config import ExportConfig
 from delf_common.errors import DelfError, UsageError
 from delf_common.extraction.canvas import place
 from delf_common.extraction.levels import draw_level
+from delf_common.retrieval.index import Index
 from delf_common.weights.checkpoint import load_checkpoint, save_checkpoint
 from delf_common.weights.comparing import all_rows
 from delf_common.weights.exported import from_properties
@@ -410,3 +411,82 @@ def test_lite_alone_needs_no_framework(lite0_file, tmp_path):
         check=False,
     )
     assert done.stdout == f"built {lite0_file}\n112 set()\n", done.stderr
+
+
+# --- delf infer -----------------------------------------------------------------------
+
+FAST = ["--image_scales", "0.5,0.7071", "--max_feature_num", "300"]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Two places with two views each, and their ground truth beside them."""
+    from delf_common.demo import write_demo
+
+    whole = tmp_path_factory.mktemp("demo")
+    write_demo(whole)
+    folder = tmp_path_factory.mktemp("places") / "photographs"
+    folder.mkdir()
+    kept = {"coffee": ["coffee.jpg", "coffee_1.jpg"], "cat": ["chelsea.jpg"]}
+    kept["cat"].append("chelsea_2.jpg")
+    for name in [name for names in kept.values() for name in names]:
+        (whole / name).rename(folder / name)
+    from delf_common.demo import ground_truth
+
+    (folder.parent / "gnd.json").write_text(json.dumps(ground_truth(kept)))
+    return folder
+
+
+def run_json(capsys, *arguments):
+    assert main([*map(str, arguments), "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_infer_matches_a_pair_as_mindspore_does(places, lite0_file, tmp_path, capsys):
+    pair = [places / "coffee.jpg", places / "coffee_1.jpg"]
+    picture = tmp_path / "match.png"
+    given = run_json(
+        capsys, "infer", "match", lite0_file, *pair, "--output", picture, *FAST
+    )
+    wanted = run_json(capsys, "match", *pair, "--backend", "ms", *FAST)
+    assert given["keypoints"] == wanted["keypoints"] == [300, 300]
+    assert given["inliers"] > 100
+    assert given["inliers"] == pytest.approx(wanted["inliers"], rel=0.05)
+    assert picture.stat().st_size > 10_000
+
+
+def test_infer_retrieval_writes_features_ranks_and_map(
+    places, lite0_file, tmp_path, capsys
+):
+    truth, results = places.parent / "gnd.json", tmp_path / "results"
+    command = ["infer", "retrieval", lite0_file, places, "--ground_truth", truth]
+    command += ["--output", results, *FAST]
+    given = run_json(capsys, *command)
+    made = {path.name for path in results.iterdir()}
+    assert made == {"features.h5", "rankings.json", "mAP.txt", "metrics.json"}
+    assert "mAP=100.0" in (results / "mAP.txt").read_text()
+    with Index(results / "features.h5") as index:
+        assert len(index) == 4 and index.info["backend"] == "mindir"
+        assert index.info["weights_sha256"] == load_checkpoint("delf-lite0").info.sha256
+    ranked = json.loads((results / "rankings.json").read_text())["rankings"]
+    assert ranked["coffee.jpg"][1] == "coffee_1.jpg"
+    assert main([*map(str, command)]) == 1
+    assert "already exists" in capsys.readouterr().err
+    assert run_json(capsys, *command, "--resume") == given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["match", "x.safetensors", "a.jpg", "b.jpg"], "x.safetensors: give a file of"),
+        (["match", "x.mindir", "a.jpg"], "got 1 photographs"),
+        (["retrieval", "x.mindir", "a"], "needs --ground_truth"),
+        (["retrieval", "x.mindir", "a", "--ground_truth", "g"], "needs --output"),
+        (["segment", "x.mindir", "a"], "segment"),
+        (["match", "x.onnx", "a.jpg", "b.jpg", "--weights", "w"], "--weights"),
+    ],
+)
+def test_a_wrong_infer_is_one_clear_line(capsys, arguments, message):
+    assert main(["infer", *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error

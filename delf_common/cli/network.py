@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from delf_common.weights.metadata import Pca
 
 
-def add_network_options(parser: CommandParser) -> None:
-    """Add backend, device, weights, the extraction settings and ``--pca``."""
-    parser.add_config(NetworkOptions)
+def add_network_options(parser: CommandParser, exported: bool = False) -> None:
+    """Add backend, device, weights, the extraction settings and ``--pca``.
+
+    Args:
+        parser: of the command.
+        exported: leave backend and weights out, which an exported file decides.
+    """
+    parser.add_config(NetworkOptions, ("backend", "weights") if exported else ())
     parser.add_config(ExtractConfig)
     parser.add_argument(
         "--pca",

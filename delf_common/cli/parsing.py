@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
@@ -23,10 +23,12 @@ class NetworkOptions:
     """Which network computes the features.
 
     Args:
-        backend: "torch", "ms" (MindSpore) or "onnx" (onnxruntime).
+        backend: "torch", "ms" (MindSpore), "onnx" (onnxruntime) or "mindir" (MindSpore
+            or MindSpore Lite).
         device: "auto", "cpu", "cuda:N", "ascend:N"; several, separated by commas, run a
             process for each.
-        weights: name of embedded weights, or path of a canonical checkpoint.
+        weights: name of embedded weights, or path of a canonical checkpoint; for "onnx"
+            and "mindir" path of an exported file.
     """
 
     backend: str = "torch"
@@ -60,9 +62,9 @@ class CommandParser(ArgumentParser):
             help='"debug" also shows what the framework itself logs',
         )
 
-    def add_config(self, config: type) -> None:
-        """Add a flag for every field of a dataclass of settings."""
-        self.add_class_arguments(config, fail_untyped=True)
+    def add_config(self, config: type, skip: Collection[str] = ()) -> None:
+        """Add a flag for every field of a dataclass of settings, but those to skip."""
+        self.add_class_arguments(config, fail_untyped=True, skip=set(skip))
         for name, hint in get_type_hints(config).items():
             if type(None) in get_args(hint):
                 self._optional.add(f"--{name}")

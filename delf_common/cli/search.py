@@ -58,12 +58,17 @@ def parser() -> CommandParser:
     return command
 
 
-def add_search_options(command: CommandParser) -> None:
-    """Add the settings of search, matching, verification and the network."""
+def add_search_options(command: CommandParser, exported: bool = False) -> None:
+    """Add the settings of search, matching, verification and the network.
+
+    Args:
+        command: its parser.
+        exported: see `add_network_options`.
+    """
     command.add_config(SearchConfig)
     command.add_config(MatchConfig)
     command.add_config(VerifyConfig)
-    add_network_options(command)
+    add_network_options(command, exported)
 
 
 def run(options: Namespace) -> None:
