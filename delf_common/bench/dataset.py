@@ -7,7 +7,6 @@ import importlib.util
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from delf_common.bench.pipeline import write_photographs
+from delf_common.bench.timing import time_in_turn
 from delf_common.dataset.array_records import ArrayRecordShard
 from delf_common.dataset.build import build_dataset
 from delf_common.dataset.config import BuildConfig, BuildJob
@@ -52,8 +52,8 @@ def run_dataset_bench(folder: Path | None = None, repeats: int = 5) -> dict[str,
         place = Path(temporary)
         pictures = folder or write_copies(place / "photographs")
         source = open_records(pictures)
-        building = time_all(ways_of_building(pictures, source, place), repeats)
-        reading = time_all(ways_of_reading(source, place), repeats)
+        building = time_in_turn(ways_of_building(pictures, source, place), repeats)
+        reading = time_in_turn(ways_of_reading(source, place), repeats)
         sizes = [len(source[index].image) for index in range(len(source))]
     return {
         "photographs": len(sizes),
@@ -74,18 +74,6 @@ def write_copies(folder: Path) -> Path:
         for copy in range(1, COPIES):
             os.link(path, folder / "1" / f"{path.stem}-{copy}.jpg")
     return folder
-
-
-def time_all(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of every way."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for round_number in range(repeats + 1):
-        for way, run in ways.items():
-            begin = time.perf_counter()
-            run()
-            if round_number:
-                seconds[way].append(time.perf_counter() - begin)
-    return {way: statistics.median(times) for way, times in seconds.items()}
 
 
 def formats() -> list[str]:

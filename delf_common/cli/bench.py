@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from delf_common.cli import bench_search
 from delf_common.cli.network import add_network_options, load_extractor
 from delf_common.cli.parsing import CommandParser, Namespace, build
 from delf_common.config import ExtractConfig, MatchConfig, VerifyConfig
@@ -15,6 +16,8 @@ from delf_common.errors import UsageError
 
 BENCHES = (
     "verify",
+    "match",
+    "search",
     "extract",
     "backends",
     "retrieval",
@@ -31,6 +34,8 @@ def parser() -> CommandParser:
     command = CommandParser(
         "bench",
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
+        "match: descriptors of two images, beside the matrix product alone. search: "
+        "votes in synthetic collections, exact, by codes and by faiss' flat index. "
         "extract: seconds by level, peak memory. backends: the same weights on "
         "PyTorch, MindSpore and onnxruntime. retrieval: mAP beside rootSIFT and a "
         "global descriptor. ablation: mAP with one setting changed at a time. "
@@ -78,6 +83,7 @@ def parser() -> CommandParser:
         help="train: start from random numbers instead of --weights",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
+    bench_search.add_search_bench_options(command)
     command.add_config(MatchConfig)
     command.add_config(VerifyConfig)
     add_network_options(command)
@@ -89,7 +95,9 @@ def run(options: Namespace) -> None:
     if options.repeats < 1:
         raise UsageError(f"--repeats {options.repeats}: must be above 0")
     measure = {
-        "verify": verify,
+        "verify": bench_search.verify,
+        "match": bench_search.match,
+        "search": bench_search.search,
         "extract": extract,
         "backends": backends,
         "retrieval": retrieval,
@@ -109,14 +117,6 @@ def run(options: Namespace) -> None:
 
 
 Measured = tuple[dict[str, Any], str]
-
-
-def verify(options: Namespace) -> Measured:
-    """Geometric verification on synthetic pairs."""
-    from delf_common.bench.verify import format_table, run_verify_bench
-
-    result = run_verify_bench(repeats=options.repeats)
-    return result, format_table(result)
 
 
 def extract(options: Namespace) -> Measured:
@@ -257,12 +257,34 @@ def describe_machine() -> dict[str, str]:
     import importlib.metadata
     import os
 
-    packages = ("numpy", "opencv-python-headless", "torch", "mindspore", "onnxruntime")
+    packages = (
+        "numpy",
+        "opencv-python-headless",
+        "scikit-image",
+        "faiss-cpu",
+        "torch",
+        "mindspore",
+        "onnxruntime",
+    )
     versions = {}
     for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    cores = str(os.cpu_count())
-    return {"cores": cores, "Python": platform.python_version(), **versions}
+    return {
+        "processor": processor_name(),
+        "cores": str(os.cpu_count()),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
+        "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "not set"),
+        "Python": platform.python_version(),
+        **versions,
+    }
+
+
+def processor_name() -> str:
+    """Model of the processor, where the system says it; else its architecture."""
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

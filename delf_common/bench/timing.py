@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time several ways of doing one thing in turn, so that all see the same machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+
+def time_in_turn(
+    ways: Mapping[str, Callable[[], object]], rounds: int
+) -> dict[str, float]:
+    """Median seconds of every way; a first round warms up and does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, run in ways.items():
+            begin = time.perf_counter()
+            run()
+            if number:
+                seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(values) for name, values in seconds.items()}
