@@ -40,6 +40,9 @@ class ExtractConfig:
         pca_dim: dimensions kept, none for all that the PCA has.
         use_whitening: divide projected descriptors by the standard deviations.
         max_image_pixels: refuse larger images, against decompression bombs.
+        canvases: heights x widths, such as 512x512,1024x1024, for hardware that wants
+            few fixed shapes: each pyramid level is laid on the smallest that holds it,
+            and its own cells are cut out; with none any size runs.
     """
 
     image_scales: tuple[float, ...] = DELF_SCALES
@@ -55,6 +58,7 @@ class ExtractConfig:
     pca_dim: int | None = None
     use_whitening: bool = False
     max_image_pixels: int = 200_000_000
+    canvases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

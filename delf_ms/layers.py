@@ -6,6 +6,7 @@ from __future__ import annotations
 from mindspore import Tensor, dtype, nn, ops
 from mindspore.communication import get_group_size
 
+from delf_common.extraction.canvas import Placement
 from delf_common.extraction.receptive_field import Layer, Padding
 from delf_common.weights.architectures import BATCH_NORM_MOMENTUM
 
@@ -166,3 +167,12 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return ops.interpolate(images, tuple(size), mode="bilinear", align_corners=False)
+
+
+def lay_out(images: Tensor, placement: Placement) -> Tensor:
+    """Put (B, 3, H, W) on an empty canvas, which is a mid grey, 0."""
+    height, width = placement.canvas
+    rows, columns = placement.pixels
+    left, top = columns.start, rows.start
+    right, bottom = width - columns.stop, height - rows.stop
+    return ops.pad(images, (left, right, top, bottom))

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from numpy.typing import NDArray
 
+from delf_common.extraction.canvas import place
 from delf_common.protocols import DenseMaps, Images, Size
 from delf_common.weights.architectures import (
     BLOCKS,
@@ -20,7 +23,7 @@ from delf_common.weights.architectures import (
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_ms.delf import build_delf
-from delf_ms.layers import normalise, resize
+from delf_ms.layers import lay_out, normalise, resize
 from delf_ms.parameters import put_params
 
 
@@ -63,6 +66,20 @@ class MsNetwork:
         self.delf = delf.set_train(False)
         self.maps = compile_graph(self.delf)
         self.deepest = compile_graph(self.delf.deepest)
+        self.canvases: tuple[Size, ...] = ()
+
+    def on_canvases(self, canvases: Sequence[Size]) -> MsNetwork:
+        """The same network, which lays every pyramid level on a canvas.
+
+        It is compiled anew for each canvas, with a shape that nothing can change.
+
+        Args:
+            canvases: (height, width) of each, in pixels.
+        """
+        laid = copy.copy(self)
+        laid.canvases = tuple(canvases)
+        laid.maps = compile_graph(self.delf, fixed=True)
+        return laid
 
     def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
@@ -117,9 +134,18 @@ class MsNetwork:
         return [pixels[i : i + 1] for i in range(len(pixels))]
 
     def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-        pairs = [self.maps(resize(part, size)) for part in self._parts(pixels)]
+        pairs = [self._maps(resize(part, size)) for part in self._parts(pixels)]
         features, attention = zip(*pairs, strict=True)
         return join(features), join(attention)
+
+    def _maps(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.canvases:
+            return self.maps(level)
+        height, width = level.shape[-2:]
+        placement = place((height, width), self.canvases, self.receptive_field)
+        features, attention = self.maps(lay_out(level, placement))
+        rows, columns = placement.cells
+        return features[:, :, rows, columns], attention[:, rows, columns]
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
@@ -127,15 +153,23 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else ops.cat(parts)
 
 
-def compile_graph(network: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
-    """Compile once for images of any number and size.
+def compile_graph(
+    network: Callable[[Tensor], Any], fixed: bool = False
+) -> Callable[[Tensor], Any]:
+    """Compile once for images of any number and size, or once for each.
+
+    Args:
+        network: images (B, 3, H, W) to tensors.
+        fixed: compile for each shape, for hardware that wants static ones.
 
     With ``MS_JIT=0`` in the environment MindSpore runs operator by operator instead
     (PyNative), where a debugger and prints reach every layer.
     """
 
-    def run(images: Tensor) -> object:
+    def run(images: Tensor) -> Any:
         return network(images)
 
+    if fixed:
+        return ms.jit(run)
     any_size = Tensor(shape=[None, 3, None, None], dtype=ms.float32)
     return ms.enable_dynamic(images=any_size)(ms.jit(run))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+from delf_common.extraction.canvas import Placement
 from delf_common.extraction.receptive_field import Layer, Padding
 from delf_common.weights.architectures import BATCH_NORM_MOMENTUM
 
@@ -187,3 +188,12 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, size, mode="bilinear", align_corners=False)
+
+
+def lay_out(images: Tensor, placement: Placement) -> Tensor:
+    """Put (B, 3, H, W) on an empty canvas, which is a mid grey, 0."""
+    height, width = placement.canvas
+    rows, columns = placement.pixels
+    left, top = columns.start, rows.start
+    right, bottom = width - columns.stop, height - rows.stop
+    return F.pad(images, (left, right, top, bottom))

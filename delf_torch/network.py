@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delf_common.extraction.canvas import place
 from delf_common.protocols import DenseMaps, Images, Size
 from delf_common.weights.architectures import (
     BLOCKS,
@@ -23,7 +25,7 @@ from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_torch.cpu_backbone import CpuBackbone
 from delf_torch.delf import Backbone, Delf, build_delf
-from delf_torch.layers import normalise, put_channels_last, resize
+from delf_torch.layers import lay_out, normalise, put_channels_last, resize
 from delf_torch.parameters import put_params
 
 
@@ -67,6 +69,17 @@ class TorchNetwork:
         if device.type == "cpu":
             backbone = cast(Backbone, CpuBackbone(self.delf.backbone))
             self.maps = Delf(backbone, self.delf.attention, self.delf.autoencoder)
+        self.canvases: tuple[Size, ...] = ()
+
+    def on_canvases(self, canvases: Sequence[Size]) -> TorchNetwork:
+        """The same network, which lays every pyramid level on a canvas.
+
+        Args:
+            canvases: (height, width) of each, in pixels.
+        """
+        laid = copy.copy(self)
+        laid.canvases = tuple(canvases)
+        return laid
 
     def dense(self, images: Images, sizes: Sequence[Size]) -> list[DenseMaps]:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
@@ -128,9 +141,19 @@ class TorchNetwork:
         return [pixels[i : i + 1] for i in range(len(pixels))]
 
     def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-        pairs = [self.maps(resize(part, size)) for part in self._parts(pixels)]
+        pairs = [self._maps(resize(part, size)) for part in self._parts(pixels)]
         features, attention = zip(*pairs, strict=True)
         return torch.cat(features), torch.cat(attention)
+
+    def _maps(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.canvases:
+            pair: tuple[Tensor, Tensor] = self.maps(level)
+            return pair
+        height, width = level.shape[-2:]
+        placement = place((height, width), self.canvases, self.receptive_field)
+        features, attention = self.maps(lay_out(level, placement))
+        rows, columns = placement.cells
+        return features[:, :, rows, columns], attention[:, rows, columns]
 
 
 @contextmanager

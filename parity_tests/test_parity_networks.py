@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from golden_cases import features_of_views, is_steady, search_places
-from small_networks import EVERY, KERAS, calm_params
+from small_networks import EVERY, KERAS, STRIDED, calm_params
 from tolerances import TOLERANCES, assert_near, assert_same_features
 
 torch = pytest.importorskip("torch")
@@ -128,6 +128,27 @@ def test_a_resnet_of_its_checkpoint_gives_the_same_maps(narrow):
     images = np.random.default_rng(0).integers(0, 256, (1, 80, 99, 3), np.uint8)
     wanted, actual = (network.dense(images, [(80, 99)])[0] for network in networks)
     assert_same_maps(actual, wanted)
+
+
+def test_canvases_give_the_same_and_each_is_compiled_once(narrow, monkeypatch):
+    from mindspore.graph._parse.parser import Parser  # noqa: TID251
+
+    parsed = []
+    real = Parser.parse
+    monkeypatch.setattr(Parser, "parse", lambda self: parsed.append(1) or real(self))
+    checkpoint = Checkpoint(calm_params(STRIDED), STRIDED)
+    canvases = [(96, 128), (160, 160)]
+    images = np.random.default_rng(0).integers(0, 256, (1, 80, 99, 3), np.uint8)
+    sizes = [(80, 99), (120, 149), (57, 70), (113, 140)]
+    torch_network = TorchNetwork(checkpoint, torch.device("cpu"))
+    wanted = torch_network.on_canvases(canvases).dense(images, sizes)
+    network = MsNetwork(checkpoint, "cpu").on_canvases(canvases)
+    actual = network.dense(images, sizes[:2])
+    once = len(parsed)
+    actual += network.dense(images, sizes[2:])
+    assert len(parsed) == once > 0
+    for one, other in zip(actual, wanted, strict=True):
+        assert_same_maps(one, other)
 
 
 def test_a_photograph_gives_the_same_features(lite0):

@@ -117,10 +117,12 @@ def query_extractor(index: Index, options: Namespace) -> Extractor:
             f"({index.info['weights']}), which no weights here make of a photograph"
         )
     for field in dataclasses.fields(ExtractConfig):
-        setattr(options, field.name, made_with[field.name])
+        # An index from before there was a setting was made with its default.
+        setattr(options, field.name, made_with.get(field.name, field.default))
     if made_with["score_threshold"] is None:
         options.score_threshold = "none"
     options.image_scales = tuple(made_with["image_scales"])
+    options.canvases = tuple(options.canvases)
     options.given = frozenset(made_with)  # what was published is among it
     extractor = load_extractor(options)
     name, sha256 = index.info["weights"], index.info["weights_sha256"]

@@ -13,9 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from delf_common.errors import DelfError, UsageError
 from delf_common.extraction.receptive_field import ReceptiveField
+
+if TYPE_CHECKING:
+    from delf_common.protocols import FeatureNetwork
 
 Size = tuple[int, int]  # height, width
 Window = tuple[slice, slice]  # rows, columns
@@ -86,3 +90,26 @@ def _axis(side: int, canvas: int, field: ReceptiveField) -> tuple[slice, slice] 
     if before + side > canvas or first + cells > field.map_side(canvas):
         return None
     return slice(before, before + side), slice(first, first + cells)
+
+
+def lay_on_canvases(network: FeatureNetwork, texts: Iterable[str]) -> FeatureNetwork:
+    """Return a network that lays every pyramid level on a canvas of fixed size.
+
+    Args:
+        network: of a framework; returned as it is for no canvases.
+        texts: heights x widths, such as 768x1024.
+
+    Raises:
+        UsageError: a text is no canvas, or the network's sizes are not ours to choose.
+    """
+    canvases = parse_canvases(texts)
+    if not canvases:
+        return network
+    lay = getattr(network, "on_canvases", None)
+    if lay is None:
+        raise UsageError(
+            "--canvases: the sizes that an exported file takes were chosen when it was "
+            "exported; leave them out, or use --backend torch or ms"
+        )
+    laid: FeatureNetwork = lay(canvases)
+    return laid

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from delf_common.config import ExtractConfig
 from delf_common.errors import UsageError
+from delf_common.extraction.canvas import lay_on_canvases
 from delf_common.extraction.pca import describe
 from delf_common.extraction.published import with_published
 from delf_common.extraction.pyramid import Level, pyramid_levels
@@ -46,13 +47,13 @@ class Extractor:
         pca: Pca | None = None,
         given: Collection[str] | None = None,
     ) -> None:
-        self.network = network
         if config is None:
             config, given = ExtractConfig(), ()
         if given is not None:
             config = with_published(config, network.info.extraction, given)
         self.config = config
         check_config(self.config)
+        self.network = lay_on_canvases(network, config.canvases)
         self.pca = (pca or network.info.pca) if self.config.use_pca else None
 
     @property
@@ -79,6 +80,8 @@ class Extractor:
     def settings(self) -> dict[str, Any]:
         """Everything that changes the numbers, ready for JSON."""
         settings = dataclasses.asdict(self.config)
+        if not self.config.canvases:  # as in files from before there were any
+            del settings["canvases"]
         return settings | {
             "score_threshold": self.threshold,
             "border_cells": self.border_cells,

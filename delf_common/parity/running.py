@@ -87,6 +87,7 @@ def compare_backends(
     """
     reference, *others = networks
     extractors = {name: Extractor(net, config) for name, net in networks.items()}
+    networks = {name: one.network for name, one in extractors.items()}
     resized, _ = resize_image(image, config)
     (height, width), field = resized.shape[:2], networks[reference].receptive_field
     levels = pyramid_levels(height, width, config.image_scales, field)
