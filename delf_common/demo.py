@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from delf_common.extras import need
 from delf_common.io.atomic import replacing, write_text
 from delf_common.protocols import Image
 
@@ -37,6 +38,7 @@ def write_demo(folder: Path, seed: int = 0) -> list[str]:
     Returns:
         Names of the pictures, sorted.
     """
+    need("skimage")
     from skimage import data
 
     names: list[str] = []

@@ -15,6 +15,7 @@ import numpy as np
 
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.pyramid import pyramid_levels
+from delf_common.extras import need
 from delf_common.protocols import Image
 
 DEFAULT_SIZE = (1024, 768)  # width, height
@@ -22,6 +23,7 @@ DEFAULT_SIZE = (1024, 768)  # width, height
 
 def default_image() -> Image:
     """Return scikit-image's coffee photograph, enlarged to 1024x768."""
+    need("skimage")
     from skimage import data
 
     return np.asarray(cv2.resize(np.asarray(data.coffee()), DEFAULT_SIZE), np.uint8)

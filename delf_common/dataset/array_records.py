@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from delf_common.errors import DelfError
+from delf_common.extras import need
 from delf_common.training.records import Record
 
 REMEDY = "fetch it again, or build the shards again"
@@ -47,6 +48,7 @@ class ArrayRecordShard:
     """
 
     def __init__(self, path: Path) -> None:
+        need("array_record")
         from array_record.python.array_record_module import (  # type: ignore[import-untyped, unused-ignore]
             ArrayRecordWriter,
         )
@@ -110,6 +112,7 @@ class ArrayRecordReader:
 
 def _open(path: Path) -> Any:
     """Open a shard for random access."""
+    need("array_record")
     from array_record.python.array_record_module import (
         ArrayRecordReader as Reader,
     )

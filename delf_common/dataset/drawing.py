@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 
 from delf_common.errors import ImageError
+from delf_common.extras import need
 from delf_common.io.atomic import replacing
 from delf_common.matching.drawing import (
     BACKGROUND,
@@ -38,6 +39,7 @@ def draw_distribution(counts: NDArray[np.int64], output: Path) -> None:
             title and not drawn.
         output: of the picture.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     present = np.sort(counts[counts > 0])[::-1]

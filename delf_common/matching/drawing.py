@@ -7,6 +7,7 @@ import colorsys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,7 +201,12 @@ def shorten(text: str, width: int) -> str:
 
 @lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries; it has Latin, Greek, Cyrillic and more."""
-    from matplotlib import get_data_path
+    """DejaVu Sans, which matplotlib carries; it has Latin, Greek, Cyrillic and more.
 
+    Without matplotlib Pillow's own, which has Latin.
+    """
+    try:
+        from matplotlib import get_data_path
+    except ImportError:
+        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)

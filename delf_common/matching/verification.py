@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from delf_common.config import VerifyConfig
 from delf_common.errors import UsageError
+from delf_common.extras import need
 
 SAMPLES = {"similarity": 2, "affine": 3, "homography": 4}
 SCORES = {"magsac": "SCORE_METHOD_MAGSAC", "msac": "SCORE_METHOD_MSAC"}  # of OpenCV
@@ -217,6 +218,7 @@ def _fit_ransac(
     points0: NDArray[np.float32], points1: NDArray[np.float32], config: VerifyConfig
 ) -> NDArray[np.float64] | None:
     """scikit-image's RANSAC, the reference: the figures of published DELF, seeded."""
+    need("skimage")
     from skimage.measure import ransac
     from skimage.transform import (
         AffineTransform,

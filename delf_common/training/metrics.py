@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from delf_common.errors import DelfError
+from delf_common.extras import need
 from delf_common.io.atomic import replacing, write_text
 from delf_common.training.config import TrainConfig
 from delf_common.weights.names import Params
@@ -128,6 +129,7 @@ def describe(row: Row, last: int) -> str:
 
 def draw_curves(rows: Sequence[Row], output: Path) -> None:
     """Draw losses and accuracies over the steps, as PNG; nothing without rows."""
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     if not rows:

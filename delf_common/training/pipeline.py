@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delf_common.errors import DelfError, UsageError
+from delf_common.extras import need
 from delf_common.training.order import Share
 from delf_common.training.records import RecordSource
 from delf_common.training.samples import BatchConfig, Sample, Sampler
@@ -180,6 +181,7 @@ def iterate(
 
 def _import_grain() -> Any:
     """Import grain: it takes a second, and warns by a handler of its own of no JAX."""
+    need("grain")
     from absl import logging as absl_logging
 
     talkative, handlers = absl_logging.get_absl_logger(), logging.root.handlers

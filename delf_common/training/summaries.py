@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from delf_common.extras import need
+
 LOW_ATTENTION = 0.1  # of the mean; a cell below it counts as ignored
 
 
@@ -23,6 +25,7 @@ class SummaryWriter:
     """
 
     def __init__(self, folder: Path) -> None:
+        need("tensorboard")
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         folder.mkdir(parents=True, exist_ok=True)
