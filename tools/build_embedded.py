@@ -20,6 +20,7 @@ The attention, trained on views of the photographs of tools/training_photos.json
         --optimizer adamw --initial_lr 0.002 --weight_decay 0.0001 \
         --save_ckpt build/attn
     python tools/build_embedded.py build/attn/checkpoint_delf_attn-4000.safetensors
+    cp build/attn/attn.png docs/training.png
 
 The same source gives the same bytes.
 """
