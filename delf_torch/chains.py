@@ -24,15 +24,23 @@ STRIP_BYTES = 4 * 2**20  # of a strip's widest map; 2 to 16 MiB measure alike
 
 @dataclass(frozen=True)
 class Step:
-    """A convolution without batch norm, and the activation after it."""
+    """A convolution without batch norm, and the activation after it.
+
+    Args:
+        convolution: with its parameters.
+        activation: after it.
+        every: 2 for every second row and column of what comes out, from the first.
+    """
 
     convolution: Convolution
     activation: Activation = "none"
+    every: int = 1
 
     @property
     def layer(self) -> Layer:
         """Return kernel, stride and padding."""
-        return self.convolution.layer
+        own = self.convolution.layer
+        return Layer(own.kernel, own.stride * self.every, own.padding)
 
     def run(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         """Convolve and activate (B, C, H, W), padded on all sides by rows, columns."""

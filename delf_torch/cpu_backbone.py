@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from delf_torch.chains import Chain, Part, Step, run_chain, run_parts
 from delf_torch.efficientnet import EfficientNetLite0, Unit
+from delf_torch.layers import Subsample
 from delf_torch.resnet import Bottleneck, Projection, ResNet50
 
 
@@ -61,18 +62,27 @@ def unit_chain(unit: Unit) -> Chain:
 def resnet_parts(backbone: ResNet50) -> tuple[list[Part], list[Part]]:
     """Chains and pools to block3, and on to block4, if the weights have it."""
     blocks = [*backbone.block1, *backbone.block2, *backbone.block3]
-    units = cast(list[Bottleneck], blocks)
+    *units, last = cast(list[Bottleneck], blocks)
+    subsamples = isinstance(backbone.subsample, Subsample)
+    end = bottleneck_chain(last, subsamples)
     stem: list[Part] = [Chain([Step(backbone.conv1, "relu")]), backbone.pool1]
     rest: list[Part] = []
     if isinstance(backbone.block4, nn.Sequential):
         rest = [bottleneck_chain(cast(Bottleneck, unit)) for unit in backbone.block4]
-    return [*stem, *map(bottleneck_chain, units), backbone.subsample], rest
+    return [*stem, *map(bottleneck_chain, units), end], rest
 
 
-def bottleneck_chain(unit: Bottleneck) -> Chain:
-    """Return a bottleneck as a chain; its narrow maps need no strips."""
-    steps = [Step(unit.conv1, "relu"), Step(unit.conv2, "relu")]
-    shortcut: Callable[[Tensor], Tensor] = unit.shortcut
+def bottleneck_chain(unit: Bottleneck, subsamples: bool = False) -> Chain:
+    """Return a bottleneck as a chain; its narrow maps need no strips.
+
+    Args:
+        unit: folded.
+        subsamples: compute only every second cell of its 3x3 and of what follows, since
+            the others are thrown away; the unit then has stride 1 and no projection.
+    """
+    every = 2 if subsamples else 1
+    steps = [Step(unit.conv1, "relu"), Step(unit.conv2, "relu", every)]
+    shortcut: Callable[[Tensor], Tensor] = Subsample() if subsamples else unit.shortcut
     if isinstance(unit.shortcut, Projection):
         shortcut = partial(run_chain, Chain([Step(unit.shortcut.conv)]))
     return Chain([*steps, Step(unit.conv3, "relu")], shortcut, in_strips=False)

@@ -28,6 +28,7 @@ FILES = {
     "graph.py": "a MindIR file is run by MindSpore, an ONNX file by delf_onnx",
     "state_dict.py": "delf_common/weights/mindspore_ckpt.py reads .ckpt, in NumPy",
     "torchvision_weights.py": "weights that only torchvision downloads",
+    "plain_network.py": "what PyTorch is measured beside",
     "chains.py": "MindSpore's operators have no strips, and fuse by themselves",
     "cpu_backbone.py": "the same",
     "fused.py": "the same",

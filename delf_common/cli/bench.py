@@ -19,6 +19,7 @@ BENCHES = (
     "match",
     "search",
     "extract",
+    "network",
     "backends",
     "retrieval",
     "ablation",
@@ -36,9 +37,10 @@ def parser() -> CommandParser:
         "Measure. verify: geometric verification beside scikit-image's RANSAC. "
         "match: descriptors of two images, beside the matrix product alone. search: "
         "votes in synthetic collections, exact, by codes and by faiss' flat index. "
-        "extract: seconds by level, peak memory. backends: the same weights on "
-        "PyTorch, MindSpore and onnxruntime. retrieval: mAP beside rootSIFT and a "
-        "global descriptor. ablation: mAP with one setting changed at a time. "
+        "extract: seconds by level, peak memory. network: the network alone beside "
+        "plain PyTorch and onnxruntime, as a share of the matrix rate. backends: "
+        "the same weights on PyTorch, MindSpore and onnxruntime. retrieval: mAP beside "
+        "rootSIFT and a global descriptor. ablation: mAP with one setting changed. "
         "homography: inliers near the true homography. pipeline: photographs a second "
         "of the training pipeline, by workers. train: steps a second of both stages, "
         "beside the plainest loop. dataset: images a second of building shards, "
@@ -52,7 +54,7 @@ def parser() -> CommandParser:
         type=str,
         default=None,
         help="retrieval, ablation: folder of photographs; "
-        "homography: folder with pairs.json; extract: a photograph; "
+        "homography: folder with pairs.json; extract, network: a photograph; "
         "backends: a photograph or a folder of them; "
         "pipeline: folder of photographs (default: synthetic); "
         "train, dataset: as train's --traindata_path (default: synthetic)",
@@ -80,7 +82,7 @@ def parser() -> CommandParser:
         "--architecture",
         choices=("resnet50", "efficientnet_lite0"),
         default=None,
-        help="train: start from random numbers instead of --weights",
+        help="train, network: random numbers instead of --weights",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     bench_search.add_search_bench_options(command)
@@ -99,6 +101,7 @@ def run(options: Namespace) -> None:
         "match": bench_search.match,
         "search": bench_search.search,
         "extract": extract,
+        "network": network,
         "backends": backends,
         "retrieval": retrieval,
         "ablation": ablation,
@@ -129,6 +132,30 @@ def extract(options: Namespace) -> Measured:
         image = read_image(Path(options.images), max_pixels=options.max_image_pixels)
     result = run_extract_bench(load_extractor(options), image, options.repeats)
     return result, format_table(result)
+
+
+def network(options: Namespace) -> Measured:
+    """The network alone over one photograph's pyramid, every runtime in turn."""
+    import tempfile
+
+    from delf_common.bench import network as bench
+    from delf_common.bench.extract import default_image
+    from delf_common.io.images import read_image
+
+    image, limit = default_image(), options.max_image_pixels
+    if options.images:
+        image = read_image(Path(options.images), max_pixels=limit)
+    if options.architecture not in (None, "resnet50"):
+        raise UsageError("bench network knows --architecture resnet50, or --weights")
+    with tempfile.TemporaryDirectory() as folder:
+        weights = options.weights
+        if options.architecture:
+            weights = str(bench.random_resnet(Path(folder)))
+        config = build(ExtractConfig, options)
+        result = bench.run_network_bench(
+            weights, image, config, options.repeats, Path(folder)
+        )
+    return result, bench.format_table(result)
 
 
 def backends(options: Namespace) -> Measured:
