@@ -333,6 +333,12 @@ def test_warm_up_and_the_other_schedules():
 # The start
 
 
+def test_the_originals_h5_that_is_not_there_says_how_to_fetch_it():
+    h5 = "./resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"  # their default
+    with pytest.raises(DelfError, match="delf download pretrained --only resnet50_"):
+        starting_checkpoint(TrainConfig(imagenet_checkpoint=h5), CLASSES)
+
+
 def test_random_parameters_do_not_depend_on_each_other():
     info = WeightsInfo(
         "x", "", "efficientnet_lite0", attention="trained", num_classes=3

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from pathlib import Path
 
+from delf_common.data.sources import KERAS_H5
+from delf_common.errors import DelfError
 from delf_common.training.config import TrainConfig
 from delf_common.training.initial import initial_params
 from delf_common.weights.architectures import BLOCKS
@@ -44,6 +47,11 @@ def starting_checkpoint(config: TrainConfig, num_classes: int) -> Checkpoint:
 def _given(config: TrainConfig) -> tuple[WeightsInfo, Params]:
     source = config.checkpoint_path or config.imagenet_checkpoint
     if source:
+        if Path(source).name == KERAS_H5 and not Path(source).is_file():
+            raise DelfError(
+                f"{source} is not there; fetch it: delf download pretrained --only "
+                f"{KERAS_H5}, or start from --imagenet_checkpoint delf-lite0"
+            )
         path = find_weights(source)
         _, info, imported = import_weights(path)
         name = source if path.stem == source else path.name
