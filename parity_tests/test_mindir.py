@@ -463,9 +463,10 @@ def test_infer_retrieval_writes_features_ranks_and_map(
     command += ["--output", results, *FAST]
     given = run_json(capsys, *command)
     made = {path.name for path in results.iterdir()}
-    assert made == {"features.h5", "rankings.json", "mAP.txt", "metrics.json"}
+    wanted = {"features.h5", "places.h5", "rankings.json", "mAP.txt", "metrics.json"}
+    assert made == wanted
     assert "mAP=100.0" in (results / "mAP.txt").read_text()
-    with Index(results / "features.h5") as index:
+    with Index(results / "places.h5") as index:
         assert len(index) == 4 and index.info["backend"] == "mindir"
         assert index.info["weights_sha256"] == load_checkpoint("delf-lite0").info.sha256
     ranked = json.loads((results / "rankings.json").read_text())["rankings"]

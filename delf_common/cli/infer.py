@@ -15,7 +15,7 @@ from delf_common.cli.search import add_search_options
 from delf_common.errors import UsageError
 
 BACKENDS = {".mindir": "mindir", ".onnx": "onnx"}
-FEATURES, RANKINGS = "features.h5", "rankings.json"
+FEATURES, INDEX, RANKINGS = "features.h5", "places.h5", "rankings.json"
 
 
 def parser() -> CommandParser:
@@ -24,8 +24,8 @@ def parser() -> CommandParser:
         "infer",
         "Run a file of delf export, by itself: the network, its settings and its PCA "
         "are inside. match: two photographs, their matches, a picture. retrieval: "
-        f"index a folder ({FEATURES}), search it for every query ({RANKINGS}), "
-        "and score the rankings (mAP.txt, metrics.json).",
+        f"extract a folder ({FEATURES}), index it ({INDEX}), search it for every query "
+        f"({RANKINGS}), and score the rankings (mAP.txt, metrics.json).",
         "delf infer retrieval model.mindir photographs/ --ground_truth gnd/ "
         "--output results/",
     )
@@ -91,13 +91,15 @@ def match(options: Namespace) -> None:
 
 
 def retrieve(options: Namespace) -> None:
-    """Do as ``delf index`` and then ``delf evaluate --index`` do.
+    """Do as ``delf extract``, ``index`` and ``evaluate`` do, one after the other.
 
     Raises:
         UsageError: the ground truth or the output is missing, or there are several
             folders.
     """
     from delf_common.cli.evaluate import run
+    from delf_common.extraction.job import run_job
+    from delf_common.io.image_list import list_images
     from delf_common.retrieval.building import build_index
 
     for name in ("ground_truth", "output"):
@@ -106,14 +108,16 @@ def retrieve(options: Namespace) -> None:
     if len(options.images) != 1:
         raise UsageError(f"got {len(options.images)} paths; give one folder")
     folder = Path(options.output)
-    options.index = str(folder / FEATURES)
-    if not (options.resume and Path(options.index).exists()):
-        job = make_job(options, [], Path(options.index))
-        summary = build_index(options.images, None, job.output, False, job)
-        if not options.json:
-            print(summary)  # noqa: T201
+    root, features = Path(options.images[0]), folder / FEATURES
+    job = make_job(options, list_images(options.images, root), features)
+    done = run_job(job).describe(features)
+    if not options.json:
+        print(done)  # noqa: T201
+    options.overwrite |= options.resume  # the features stay, what follows is made again
+    job = make_job(options, [], features)
+    build_index([str(features)], root, folder / INDEX, False, job)
+    options.index = str(folder / INDEX)
     options.images = options.images[0]
     options.save_rankings = str(folder / RANKINGS)
     options.rankings, options.per_query, options.distractors = None, False, True
-    options.overwrite |= options.resume
     run(options)
