@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from mindspore import Parameter, Tensor, dtype, nn, ops
@@ -14,6 +14,11 @@ from delf_common.training.config import TrainConfig
 from delf_ms.adamw import AdamW
 from delf_ms.parameters import canonical_tensors, to_host
 
+# Operators by name and HyperMap compile in a third of the time of functions in a loop.
+_for_each = ops.HyperMap()
+_square = ops.Square()
+_sum = ops.ReduceSum()
+_multiply = ops.Mul()
 State = dict[str, NDArray[np.float32]]
 
 
@@ -44,7 +49,7 @@ def make_optimizer(
 
 
 def clip_gradients(
-    gradients: Sequence[Tensor], limit: float
+    gradients: tuple[Tensor, ...], limit: float
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """Scale all gradients so that their common norm is at most ``limit``.
 
@@ -55,12 +60,11 @@ def clip_gradients(
     Returns:
         The gradients, and the norm before, as tf.clip_by_global_norm computes it.
     """
-    squares = [ops.sum(gradient * gradient) for gradient in gradients]
-    norm = ops.sqrt(ops.addn(squares))
+    norm = ops.sqrt(ops.addn(_for_each(_sum, _for_each(_square, gradients))))
     if limit:
         scale = limit / ops.clamp(norm, min=limit)
-        gradients = [gradient * scale for gradient in gradients]
-    return tuple(gradients), norm
+        gradients = _for_each(ops.partial(_multiply, scale), gradients)
+    return gradients, norm
 
 
 def get_state(optimizer: nn.Optimizer, parameters: Mapping[str, Parameter]) -> State:

@@ -69,8 +69,13 @@ class Step(nn.Cell):
         self.size = size
         self.all_reduce = ops.AllReduce() if size > 1 else None
 
-    def construct(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Update; the five `METRICS` of this part, and the gradients' norm."""
+    def construct(self, inputs: Tensor, labels: Tensor, rate: Tensor) -> Tensor:
+        """Update; the five `METRICS` of this part, and the gradients' norm.
+
+        The learning rate is put in its place here: a graph that has run once does not
+        see what is set from outside.
+        """
+        ops.assign(self.optimizer.learning_rate, rate)
         metrics, gradients = self.part.gradients(inputs, labels)
         gradients = self._mean_of_all(gradients)
         gradients, norm = clip_gradients(gradients, self.limit)

@@ -38,6 +38,10 @@ from delf_ms.step import LossScale, Step, compile_graph, mean_row
 def train(config: TrainConfig) -> Path:
     """Train one stage; see `delf_common.training.run.run_training`."""
     with join_world(config.device) as world:
+        if config.pipeline == "minddataset":
+            from delf_ms.mind_dataset import MindStreams
+
+            return run_training(config, world, MsTrainer, MindStreams)
         return run_training(config, world, MsTrainer)
 
 
@@ -78,13 +82,13 @@ class MsTrainer:
     def step(self, inputs: Inputs, labels: Labels, learning_rate: float) -> None:
         """Train on one batch; does not wait for the device."""
         self._set_train(True)
-        self.optimizer.learning_rate.set_data(Tensor(learning_rate, dtype.float32))
+        rate = Tensor(learning_rate, dtype.float32)
         parts = self.config.accumulate_steps
         *early, last = zip(
             np.split(inputs, parts), np.split(labels, parts), strict=True
         )
         metrics = [self.run_part(*self._batch(*part)) for part in early]
-        self.pending.append([*metrics, self.run_step(*self._batch(*last))])
+        self.pending.append([*metrics, self.run_step(*self._batch(*last), rate)])
 
     def take_metrics(self) -> list[Metrics]:
         """Metrics of every step since the last call, means over the processes."""

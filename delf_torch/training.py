@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from delf_common.errors import UsageError
 from delf_common.training.config import TrainConfig
 from delf_common.training.run import run_training
 from delf_common.training.start import trained
@@ -38,6 +39,8 @@ from delf_torch.stages import METRICS, Stage
 
 def train(config: TrainConfig) -> Path:
     """Train one stage; see `delf_common.training.run.run_training`."""
+    if config.pipeline != "shared":
+        raise UsageError(f"--pipeline {config.pipeline} needs --backend ms")
     with join_world(config.device) as world:
         return run_training(config, world, TorchTrainer)
 

@@ -20,6 +20,7 @@ ONE_GRAPH = "MindSpore compiles forward, backward and update as one graph"
 ONNX = "PyTorch writes ONNX: bytes in, resizing inside, keypoints if wanted"
 MINDIR = "MindSpore writes MindIR: levels in, static shapes if wanted"
 FILES = {
+    "mind_dataset.py": "MindSpore's own reader of MindRecord shards",
     "step.py": ONE_GRAPH,
     "adamw.py": "MindSpore's own does not correct the bias of the first steps",
     "export_geometry.py": "only PyTorch writes the form with keypoints inside",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,9 +144,29 @@ class Streams:
         )
 
 
+class StreamsFactory(Protocol):
+    """Makes the streams of a run; `Streams` itself, or a backend's own."""
+
+    def __call__(
+        self,
+        config: TrainConfig,
+        world: World,
+        source: RecordSource,
+        held_out: RecordSource | None,
+    ) -> Streams:
+        """See `Streams`."""
+
+
 @contextlib.contextmanager
-def open_streams(config: TrainConfig, world: World) -> Iterator[Streams]:
+def open_streams(
+    config: TrainConfig, world: World, make: StreamsFactory = Streams
+) -> Iterator[Streams]:
     """Open the data of a run; closes its threads at the end.
+
+    Args:
+        config: of the run.
+        world: the processes that train together.
+        make: makes the streams.
 
     Raises:
         DelfError: the data are missing, damaged or wrongly labelled.
@@ -157,7 +178,7 @@ def open_streams(config: TrainConfig, world: World) -> Iterator[Streams]:
         held_out = open_records(config.validation_path, classes)
     elif config.validation_split:
         source, held_out = split_records(source, config.validation_split, config.seed)
-    streams = Streams(config, world, source, held_out)
+    streams = make(config, world, source, held_out)
     try:
         yield streams
     finally:

@@ -32,7 +32,8 @@ class TrainConfig:
         initial_lr: learning rate before it decays.
         attention_loss_weight: weight of the attention's loss.
         traindata_path: folder of a folder for each class; CSV file of path and label;
-            folder with the csv files of GLDv2; folder of built shards.
+            folder with the csv files of GLDv2; folder of built shards; a shard of
+            the MindSpore DELF ("train.mindrecord000").
         keep_checkpoint_max: newest checkpoints that are kept.
         imagenet_checkpoint: weights of the backbone to start from: canonical, Keras
             .h5, .pth, or the name of embedded weights; "" starts from random numbers.
@@ -79,12 +80,15 @@ class TrainConfig:
         precision: "auto" is bf16 on CUDA devices that have it, else float32.
         accumulate_steps: parts that a batch is cut into, to save memory.
         channels_last: memory layout of the convolutions.
-        compile: compile the step (torch.compile; graph mode).
+        compile: compile the step by torch.compile; MindSpore always compiles it,
+            unless MS_JIT=0 is in the environment.
         crop: "random" resized crops, or "fixed": the whole photograph.
         resize: "area" as TensorFlow's DELF, "bilinear" as MindSpore's.
         flip: mirror half of the photographs.
         color_jitter: largest change of brightness, contrast and saturation, 0 to 1.
         cache_features: in "attn" with fixed crops, compute the frozen features once.
+        pipeline: "shared" is the same batches on every backend, and resumes exactly;
+            "minddataset" reads MindRecord shards by MindSpore's own, with --backend ms.
         workers: threads that decode and crop.
         bad_record_limit: undecodable records after which the run stops.
         log_step: steps between lines of the log.
@@ -144,6 +148,7 @@ class TrainConfig:
     flip: bool = False
     color_jitter: float = 0.0
     cache_features: bool = False
+    pipeline: Literal["shared", "minddataset"] = "shared"
     workers: int = 2
     bad_record_limit: int = 100
     log_step: int = 100
@@ -226,6 +231,16 @@ def _check_contradictions(config: TrainConfig) -> None:
             "--cache_features needs features that stay the same: "
             "--train_state attn --crop fixed"
         )
+    _check_pipeline(config)
+
+
+def _check_pipeline(config: TrainConfig) -> None:
+    """MindDataset knows nothing of what only the shared pipeline does."""
+    if config.pipeline == "shared":
+        return
+    for name in ("cache_features", "flip", "color_jitter", "validation_split"):
+        if getattr(config, name):
+            raise UsageError(f"--{name} needs --pipeline shared")
 
 
 def settings_text(config: TrainConfig) -> str:

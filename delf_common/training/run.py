@@ -16,7 +16,7 @@ from typing import Any
 
 from delf_common.errors import DelfError
 from delf_common.io.atomic import write_text
-from delf_common.training.batches import Streams, open_streams
+from delf_common.training.batches import Streams, StreamsFactory, open_streams
 from delf_common.training.checkpoints import (
     checkpoint_file,
     checkpoint_to_resume,
@@ -56,13 +56,19 @@ LOSSES_KEPT = 10  # steps whose losses stay on the device before they are looked
 PROFILED = (11, 21)  # first step traced and first not: those before it warm up
 
 
-def run_training(config: TrainConfig, world: World, make: TrainerFactory) -> Path:
+def run_training(
+    config: TrainConfig,
+    world: World,
+    make: TrainerFactory,
+    streams: StreamsFactory = Streams,
+) -> Path:
     """Train one stage.
 
     Args:
         config: the whole configuration.
         world: the processes that train together.
         make: makes the backend's trainer.
+        streams: makes the streams of batches.
 
     Returns:
         Path of the last checkpoint.
@@ -74,12 +80,14 @@ def run_training(config: TrainConfig, world: World, make: TrainerFactory) -> Pat
     """
     with local_paths(config, world) as local:
         check_config(local)
-        return _run_stage(local, world, make)
+        return _run_stage(local, world, make, streams)
 
 
-def _run_stage(config: TrainConfig, world: World, make: TrainerFactory) -> Path:
+def _run_stage(
+    config: TrainConfig, world: World, make: TrainerFactory, kind: StreamsFactory
+) -> Path:
     resumed = checkpoint_to_resume(config)
-    with open_streams(config, world) as streams:
+    with open_streams(config, world, kind) as streams:
         settings = describe_run(config, streams, world)
         if resumed:
             checkpoint, state = load_checkpoint(resumed), load_training_state(resumed)

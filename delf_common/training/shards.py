@@ -55,6 +55,7 @@ class ShardRecords:
         self.num_classes = manifest.num_classes
         self.provenance: Mapping[str, str] = {
             "records": "shards",
+            "first": str(folder / split.shards[0].files[0].name),
             "path": str(folder),
             "split": name,
             "plan": manifest.plan,
