@@ -56,12 +56,13 @@ def count_flop(info: WeightsInfo, sizes: Sequence[Size]) -> int:
     return int(counter.get_total_flops())
 
 
-def matrix_rate() -> float:
-    """Float32 operations a second of one large matrix product."""
-    a = torch.ones(SIDE, SIDE)
-    begin = time.perf_counter()
+def matrix_rates() -> tuple[float, float]:
+    """Float32 operations of one large matrix product, a second and a processor's."""
+    a, operations = torch.ones(SIDE, SIDE), 2 * SIDE**3
+    begin, busy = time.perf_counter(), time.process_time()
     torch.mm(a, a)
-    return 2 * SIDE**3 / (time.perf_counter() - begin)
+    spent = max(time.process_time() - busy, 1e-9)
+    return operations / (time.perf_counter() - begin), operations / spent
 
 
 def count_threads() -> int:

@@ -27,6 +27,7 @@ BENCHES = (
     "pipeline",
     "train",
     "dataset",
+    "startup",
 )
 
 
@@ -44,7 +45,7 @@ def parser() -> CommandParser:
         "homography: inliers near the true homography. pipeline: photographs a second "
         "of the training pipeline, by workers. train: steps a second of both stages, "
         "beside the plainest loop. dataset: images a second of building shards, "
-        "records a second of reading them.",
+        "records a second of reading them. startup: whole calls from the shell.",
         "delf bench extract --repeats 5",
     )
     command.add_argument("name", choices=BENCHES, help="what to measure")
@@ -101,6 +102,7 @@ def run(options: Namespace) -> None:
         "match": bench_search.match,
         "search": bench_search.search,
         "extract": extract,
+        "startup": startup,
         "network": network,
         "backends": backends,
         "retrieval": retrieval,
@@ -156,6 +158,17 @@ def network(options: Namespace) -> Measured:
             weights, image, config, options.repeats, Path(folder)
         )
     return result, bench.format_table(result)
+
+
+def startup(options: Namespace) -> Measured:
+    """Whole calls, from the shell to the answer."""
+    import tempfile
+
+    from delf_common.bench.startup import format_table, run_startup_bench
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_startup_bench(Path(folder), options.repeats)
+    return result, format_table(result)
 
 
 def backends(options: Namespace) -> Measured:
