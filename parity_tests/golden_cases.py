@@ -14,17 +14,19 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 from small_networks import EVERY, LITE0, calm_params, narrow_widths, random_params
+from training_set import CLASSES, small_run
 
 from delf_common.config import ExtractConfig
 from delf_common.extraction.extractor import Extractor
 from delf_common.features import Features
 from delf_common.matching.matcher import match
 from delf_common.retrieval.metrics import average_precision
+from delf_common.training.start import starting_checkpoint
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.comparing import all_rows, check_pictures
 
 FOLDER = Path(__file__).parent / "golden"
-MAPS, PHOTOGRAPH, PLACES = "maps", "photograph", "places"
+MAPS, PHOTOGRAPH, PLACES, TRAINING = "maps", "photograph", "places", "training"
 SEED = 3
 SIZES = {"lite0": [(65, 90), (46, 63)]}  # 112 channels fill a file quickly
 WITH_BLOCK4 = ("lite0", "keras", "slim")  # the others' differs in its input only
@@ -32,6 +34,7 @@ OTHER_SIZES = [(131, 180), (93, 127)]
 SCALES = (0.70710677, 1.0)
 KEYPOINTS = ("keypoints", "scores", "scales", "descriptors")
 NAMES = ("coffee", "astronaut", "chelsea")
+STAGES = {"tuning": 1, "attn": 3}  # steps; rounding grows with those of tuning
 SHIFTS = ((0, 0), (13, 27), (31, 9))
 
 
@@ -187,6 +190,51 @@ def ranks_of(query, inliers):
     return [i for i, name in enumerate(names) if name.startswith(place)]
 
 
+def start_of(stage):
+    """Settings and seeded start of a stage; call it with narrow widths."""
+    settings = {"train_state": stage, "imagenet_checkpoint": "", "train_from": "conv1"}
+    config = small_run("x", "x", **settings, image_size=49)
+    return config, starting_checkpoint(config, CLASSES)
+
+
+def training_batches(steps):
+    """Photographs and labels of each step."""
+    rng = np.random.default_rng(SEED)
+    crops = np.stack([view[:49, 50:99] for view in views().values()])
+    for _ in range(steps):
+        yield crops[rng.permutation(len(crops))[:4]], rng.integers(0, CLASSES, 4)
+
+
+def train_steps(backend, stage):
+    """Loss and norm of the gradient of each step: (2, steps) float32."""
+    with narrow_widths():
+        config, start = start_of(stage)
+        trainer = make_trainer(backend, config, start)
+        for images, labels in training_batches(STAGES[stage]):
+            trainer.step(images, labels, 0.003)
+        seen = trainer.take_metrics()
+    losses = [sum(v for k, v in one.items() if k.endswith("loss")) for one in seen]
+    norms = [one["gradient_norm"] for one in seen]
+    return np.float32([losses, norms])
+
+
+def make_trainer(backend, config, start):
+    """A backend's trainer, alone on the CPU."""
+    if backend == "torch":
+        import torch  # noqa: TID251
+
+        from delf_torch.distributed import World
+        from delf_torch.training import TorchTrainer
+
+        world = World(0, 1, torch.device("cpu"))
+        return TorchTrainer(start, None, config, world)
+    from delf_ms.device import choose_device
+    from delf_ms.distributed import World
+    from delf_ms.training import MsTrainer
+
+    return MsTrainer(start, None, config, World(0, 1, choose_device("cpu")))
+
+
 def digest(arrays):
     """Sha256 over names, types, shapes and bytes, hexadecimal."""
     total = hashlib.sha256()
@@ -203,6 +251,12 @@ def inputs_of(file, seed=SEED):
         with narrow_widths():
             params = {name: digest(params_of(name)) for name in EVERY}
         return {"pictures": digest({"": check_pictures()[:1]}), "weights": params}
+    if file == TRAINING:
+        with narrow_widths():
+            starts = {stage: start_of(stage)[1].params for stage in STAGES}
+        weights = {stage: digest(params) for stage, params in starts.items()}
+        batches = {str(i): images for i, (images, _) in enumerate(training_batches(3))}
+        return {"pictures": digest(batches), "weights": weights}
     pictures = {"": photograph()} if file == PHOTOGRAPH else views()
     weights = digest(random_params(LITE0, seed))
     return {"pictures": digest(pictures), "weights": weights}

@@ -10,6 +10,8 @@ from golden_cases import (
     PHOTOGRAPH,
     PLACES,
     SEED,
+    STAGES,
+    TRAINING,
     attention_of,
     features_of,
     features_of_views,
@@ -20,6 +22,7 @@ from golden_cases import (
     maps_of,
     read_golden,
     search_places,
+    train_steps,
 )
 from small_networks import EVERY
 from tolerances import MARGIN, TOLERANCES, assert_near, assert_same_features
@@ -44,7 +47,7 @@ def lite0(backend):
     return lite0_network(backend)
 
 
-@pytest.mark.parametrize("file", [MAPS, PHOTOGRAPH, PLACES])
+@pytest.mark.parametrize("file", [MAPS, PHOTOGRAPH, PLACES, TRAINING])
 def test_a_golden_file_is_small_and_says_where_it_is_from(file):
     assert (FOLDER / f"{file}.safetensors").stat().st_size <= MOST_BYTES
     _, provenance = read_golden(file)
@@ -55,7 +58,8 @@ def test_a_golden_file_is_small_and_says_where_it_is_from(file):
 
 
 def test_every_golden_file_is_known():
-    assert sorted(path.stem for path in FOLDER.iterdir()) == [MAPS, PHOTOGRAPH, PLACES]
+    known = [MAPS, PHOTOGRAPH, PLACES, TRAINING]
+    assert sorted(path.stem for path in FOLDER.iterdir()) == known
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -110,6 +114,15 @@ def test_views_of_places_give_the_golden_inliers_and_map(backend):
     assert 0.4 < wanted["mAP"] < 0.9  # neither all right nor by chance
     noise = TOLERANCES["descriptors of a photograph"][0]
     assert is_steady(features, wanted, noise, shakes=2)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_first_steps_of_training_give_the_golden_losses(backend, stage, monkeypatch):
+    monkeypatch.setenv("MS_JIT", "0")  # compiling takes longer than the steps
+    arrays, _ = read_golden(TRAINING)
+    found, column = train_steps(backend, stage), f"{backend} - golden"
+    assert_near("loss of a first step", found[0], arrays[stage][0], column)
+    assert_near("gradient of a first step", found[1], arrays[stage][1], column)
 
 
 def test_a_wrong_value_in_a_golden_file_is_seen(monkeypatch):

@@ -30,6 +30,8 @@ TOLERANCES = {
     "checkpoint": (0.0, "exact: copies"),
     "scores of a photograph": (1e-5, "as attention"),
     "descriptors of a photograph": (2e-5, "as features, then a division by the length"),
+    "loss of a first step": (1e-4, "batch norms over a few cells magnify rounding"),
+    "gradient of a first step": (3e-4, "as the loss, summed over all parameters"),
     "inliers of a pair": (
         0.0,
         "whole numbers, of photographs without a close decision",

@@ -44,6 +44,8 @@ def main() -> int:
     settings = {"threshold": threshold, "count": count}
     write(cases.PHOTOGRAPH, attention | features, settings)
     write(cases.PLACES, {}, search_places())
+    steps = {stage: cases.train_steps("torch", stage) for stage in cases.STAGES}
+    write(cases.TRAINING, steps, {})
     return 0
 
 
