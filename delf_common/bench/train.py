@@ -31,7 +31,7 @@ def run_train_bench(config: TrainConfig, backend: str, repeats: int) -> dict[str
     Args:
         config: of the runs; ``max_iters`` is the number of steps of each, and data are
             synthetic where ``traindata_path`` is "".
-        backend: "torch" or "ms"; the plain loop exists for torch.
+        backend: "torch" or "ms".
         repeats: rounds; medians are given.
 
     Returns:
@@ -48,9 +48,9 @@ def run_train_bench(config: TrainConfig, backend: str, repeats: int) -> dict[str
         for stage in STAGES:
             run = dataclasses.replace(config, train_state=stage)
             ways[stage] = partial(time_run, run, backend, folder / "run")
-            if backend == "torch":
-                plain = importlib.import_module("delf_torch.plain_loop")
-                ways[f"{stage}, plain loop"] = partial(plain.run_plain_loop, run)
+            module = load_backend(backend).__name__  # type: ignore[attr-defined]
+            plain = importlib.import_module(f"{module}.plain_loop")
+            ways[f"{stage}, plain loop"] = partial(plain.run_plain_loop, run)
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(repeats):
             for name, measure in ways.items():
