@@ -37,6 +37,19 @@ TOLERANCES = {
         "whole numbers, of photographs without a close decision",
     ),
     "mAP of a small set": (0.0, "follows from the inliers"),
+    "gradients": (2e-4, ORDER + ", backwards through batch norms"),
+    "step 1-3 loss": (2e-5, "as features, then a logarithm"),
+    "step 1-3 norm": (4e-5, "as gradients"),
+    "step 1-3 parameters": (4e-6, "a few updates, each as gradients"),
+    "step 1-3 statistics": (6e-5, "a hundredth of each batch's"),
+    "step 4-10 loss": (5e-3, "rounding grows through batch norms of 32 cells"),
+    "step 4-10 norm": (1e-2, "the same"),
+    "step 4-10 parameters": (5e-3, "the same"),
+    "step 4-10 statistics": (3e-4, "the same"),
+    "step 11-20 loss": (0.1, "the same, twice as long"),
+    "step 11-20 norm": (0.2, "the same"),
+    "step 11-20 parameters": (6e-2, "the same"),
+    "step 11-20 statistics": (4e-3, "the same"),
 }
 # Distance of a golden score from the threshold and the cut, over the largest score.
 MARGIN = 20 * TOLERANCES["scores of a photograph"][0]
