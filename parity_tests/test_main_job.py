@@ -159,7 +159,8 @@ def test_an_index_grows_by_what_is_new(demo, tmp_path, capsys, monkeypatch):
 def test_pca_is_learned_saved_and_used(demo, tmp_path, capsys):
     raw, pca = tmp_path / "raw.h5", tmp_path / "pca"
     some = [str(demo / f"{place}.jpg") for place in PLACES]
-    assert main(["extract", *some, "--output", str(raw), *FAST]) == 0
+    plainly = ["--use_pca", "false", *FAST]
+    assert main(["extract", *some, "--output", str(raw), *plainly]) == 0
     weights = ["--checkpoint", "delf-lite0", "--checkpoint_output"]
     made = tmp_path / "with-pca.safetensors"
     learn = ["pca", "--features", str(raw), "--output", str(pca), "--pca_dim", "40"]
@@ -181,8 +182,8 @@ def test_the_embedded_weights_say_how_they_score():
     from delf_common.weights.checkpoint import load_checkpoint
 
     info = load_checkpoint("delf-lite0").info
-    assert info.attention == "trained" and info.stage == "attn"
-    assert "max_iters" in info.provenance["recipe_attn"]
+    assert info.attention == "feature_norm" and info.stage == "imagenet"
+    assert "length of the feature row" in info.provenance["attention"]
 
 
 @pytest.fixture

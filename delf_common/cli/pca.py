@@ -15,7 +15,7 @@ def parser() -> CommandParser:
         "pca",
         "Learn a PCA from features that were extracted with --use_pca false, in "
         "bounded memory, and save mean.npy, pca_proj_mat.npy, pca_variances.npy.",
-        "delf pca --features features.h5 --output pca/ --pca_dim 40",
+        "delf pca --features unprojected.h5 --output pca/ --pca_dim 40",
     )
     command.add_argument(
         "--features", nargs="+", required=True, help="feature files of delf extract"
