@@ -118,7 +118,7 @@ class SearchConfig:
     """
 
     voting: Literal["auto", "exact", "pq"] = "auto"
-    probes: int = 8
+    probes: int = 4
     verify_top: int | Literal["all"] = 100
     block_rows: int = 4096
 
@@ -141,7 +141,7 @@ class CodesConfig:
         cells: of the coarse quantiser; "auto" is the power of 2 nearest to 4 times the
             square root of the number of descriptors, 8192 for 5 million.
         code_bytes: of a descriptor, a byte for each group of its dimensions, so it must
-            divide their number; "auto" is the largest up to a byte for 4 dimensions.
+            divide their number; "auto" is the largest up to a byte for 2 dimensions.
         descriptors_per_cell: drawn to learn the cells and codes from, for each cell.
         codes_seed: of the draw and of k-means.
     """

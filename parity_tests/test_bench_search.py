@@ -30,7 +30,7 @@ def test_the_search_bench_grows_and_compares(capsys):
     result = json.loads(capsys.readouterr().out)
     one, two = result["rows"]
     assert (one["descriptors"], two["descriptors"]) == (600, 1200)
-    assert one["flat_bytes"] == 600 * 112 * 4 and one["code_bytes"] == 28
+    assert one["flat_bytes"] == 600 * 112 * 4 and one["code_bytes"] == 56
     for row in result["rows"]:
         assert set(row["seconds"]) == {"exact", "codes", "faiss flat"}
         assert 0.5 < row["recall"]["top"] <= 1

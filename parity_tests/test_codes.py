@@ -206,7 +206,7 @@ def test_an_index_and_its_codes_grow_together(tmp_path, capsys):
     )
     index = ["index", "--output", str(tmp_path / "grown.index")]
     assert main([*index, some, "--codes", "pq", "--cells", "16"]) == 0
-    assert "codes of 4 bytes in 16 cells" in capsys.readouterr().out
+    assert "codes of 8 bytes in 16 cells" in capsys.readouterr().out
     codes = codes_path(tmp_path / "grown.index")
     before = faiss.read_index(str(codes))
     assert main([*index, more, "--add"]) == 0  # codes that are there grow

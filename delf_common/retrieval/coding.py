@@ -95,7 +95,7 @@ def choose_settings(index: Index, config: CodesConfig) -> dict[str, Any]:
     divisors = [n for n in range(1, dimension + 1) if dimension % n == 0]
     code_bytes = config.code_bytes
     if code_bytes == "auto":
-        code_bytes = max(n for n in divisors if n <= max(dimension // 4, 1))
+        code_bytes = max(n for n in divisors if n <= max(dimension // 2, 1))
     if code_bytes not in divisors:
         raise UsageError(
             f"--code_bytes {code_bytes} does not divide the {dimension} dimensions of "
