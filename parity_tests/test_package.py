@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-IN_THE_WHEEL = {"delf_common", "delf_ms", "delf_onnx", "delf_torch"}
+IN_THE_WHEEL = {"delf_common", "delf_mindir", "delf_ms", "delf_onnx", "delf_torch"}
 
 
 @pytest.fixture(scope="module")
