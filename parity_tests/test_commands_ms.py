@@ -54,7 +54,7 @@ def left_behind(folder):
 
 def test_extract_pca_and_match(run, folder, tmp_path):
     pair = [folder / "coffee_0.jpg", folder / "coffee_1.jpg"]
-    run("extract", *pair, "--output", "f.h5", *MS)
+    run("extract", *pair, "--use_pca", "false", "--output", "f.h5", *MS)
     run("pca", "--features", "f.h5", "--output", "pca", "--pca_dim", "32")
     found = run("match", *pair, *MS, "--pca", "pca", "--json")
     assert found["inliers"] > 20
@@ -79,7 +79,7 @@ def test_bench_extract_and_backends_without_torch(run, folder, monkeypatch, tmp_
     small = ["--repeats", "1", "--images", folder / "coffee_0.jpg", *FAST, "--json"]
     assert run("bench", "extract", "--backend", "ms", *small)["bench"] == "extract"
     found = run("bench", "backends", *small)
-    assert list(found["runtimes"]) == ["ms"]
+    assert list(found["runtimes"]) == ["ms", "mindir"]
     assert found["runtimes"]["ms"]["attention"]["absolute"] == 0
     assert left_behind(tmp_path) == []
 
