@@ -43,6 +43,8 @@ class ExtractConfig:
         canvases: heights x widths, such as 512x512,1024x1024, for hardware that wants
             few fixed shapes: each pyramid level is laid on the smallest that holds it,
             and its own cells are cut out; with none any size runs.
+        precision: type that convolutions compute in; "bf16" is for devices that have
+            it, and moves every number (see docs/gpu.md).
     """
 
     image_scales: tuple[float, ...] = DELF_SCALES
@@ -59,6 +61,7 @@ class ExtractConfig:
     use_whitening: bool = False
     max_image_pixels: int = 200_000_000
     canvases: tuple[str, ...] = ()
+    precision: Literal["float32", "bf16"] = "float32"
 
 
 @dataclass(frozen=True)

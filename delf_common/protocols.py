@@ -30,7 +30,7 @@ class DenseMaps(Protocol):
 
     @property
     def attention(self) -> NDArray[np.float32]:
-        """(B, h, w) attention, already on the host."""
+        """(B, h, w) attention, on the host; waits for the device if it must."""
 
     def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         """Feature rows of the chosen cells.
@@ -69,8 +69,10 @@ class FeatureNetwork(Protocol):
                 no antialiasing, on its device.
 
         Returns:
-            One `DenseMaps` per level. The maps of an image are the same bits whatever
-            else is in its batch (on a CPU; see known_differences.md).
+            One `DenseMaps` per level, perhaps before the device is done with them: who
+            asks for the next batch before looking keeps it busy. The maps of an image
+            are the same bits whatever else is in its batch (on a CPU; see
+            known_differences.md).
         """
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from delf_common.extraction.canvas import place
 from delf_common.protocols import DenseMaps, Images, Size
+from delf_common.training.config import Precision
 from delf_common.weights.architectures import (
     BLOCKS,
     check_block4,
@@ -22,9 +23,11 @@ from delf_common.weights.architectures import (
 )
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
-from delf_ms.delf import build_delf
+from delf_common.weights.names import Params
+from delf_ms.delf import Delf, build_delf
 from delf_ms.layers import lay_out, normalise, resize
-from delf_ms.parameters import put_params
+from delf_ms.parameters import get_params, put_params, to_host
+from delf_ms.precision import choose_precision, mix_precision
 
 
 class MsMaps:
@@ -37,7 +40,7 @@ class MsMaps:
 
     def __init__(self, features: Tensor, attention: Tensor) -> None:
         self.features = features.flatten(start_dim=2)
-        self.attention: NDArray[np.float32] = attention.asnumpy()
+        self.attention: NDArray[np.float32] = to_host(attention)
 
     def gather(self, image: int, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         """Feature rows (n, C) of the chosen cells, row-major indices."""
@@ -45,7 +48,7 @@ class MsMaps:
         if not len(cells):
             return np.zeros((0, len(columns)), np.float32)
         chosen = Tensor(np.asarray(cells, np.int64))
-        return np.ascontiguousarray(ops.gather(columns, chosen, 1).asnumpy().T)
+        return np.ascontiguousarray(to_host(ops.gather(columns, chosen, 1)).T)
 
 
 class MsNetwork:
@@ -61,12 +64,29 @@ class MsNetwork:
         self.device = device
         self.receptive_field = receptive_field(self.info)
         self.channels = feature_channels(self.info)
-        delf = build_delf(self.info, folded=True)
-        put_params(delf, fold_batch_norm(checkpoint.params, self.info))
-        self.delf = delf.set_train(False)
+        self.delf = self._build(fold_batch_norm(checkpoint.params, self.info))
         self.maps = compile_graph(self.delf)
         self.deepest = compile_graph(self.delf.deepest)
         self.canvases: tuple[Size, ...] = ()
+
+    def in_precision(self, precision: Precision) -> MsNetwork:
+        """The same network, whose convolutions compute in another type.
+
+        MindSpore rounds what goes into them; the levels stay in float32.
+
+        Args:
+            precision: such as "bf16"; the maps are handed out in float32 in any.
+
+        Raises:
+            UsageError: the device would lose by it.
+        """
+        mixed = copy.copy(self)
+        chosen = choose_precision(precision, self.device)
+        mixed.delf = self._build(get_params(self.delf))
+        mix_precision(mixed.delf, chosen)
+        mixed.maps = compile_graph(mixed.delf)
+        mixed.deepest = compile_graph(mixed.delf.deepest)
+        return mixed
 
     def on_canvases(self, canvases: Sequence[Size]) -> MsNetwork:
         """The same network, which lays every pyramid level on a canvas.
@@ -104,7 +124,7 @@ class MsNetwork:
         check_block4(self.info)
         pixels = self._upload(images)
         maps = [self.deepest(resize(part, size)) for part in self._parts(pixels)]
-        return join(maps).asnumpy()
+        return to_host(join(maps))
 
     def trace(self, images: Images, size: Size) -> dict[str, NDArray[np.float32]]:
         """Look at every stage up to block3, to see where two backends part.
@@ -122,7 +142,14 @@ class MsNetwork:
         x = seen["stem"] = self.delf.backbone.stem(seen["resize"])
         for block in BLOCKS[:3]:
             x = seen[block] = getattr(self.delf.backbone, block)(x)
-        return {name: maps.asnumpy() for name, maps in seen.items()}
+        return {name: to_host(maps) for name, maps in seen.items()}
+
+    def _build(self, params: Params) -> Delf:
+        """Put folded parameters on the device."""
+        delf = build_delf(self.info, folded=True)
+        put_params(delf, params)
+        delf.set_train(False)
+        return delf
 
     def _upload(self, images: Images) -> Tensor:
         return normalise(Tensor(np.ascontiguousarray(images)))

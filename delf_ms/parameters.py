@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, dtype, nn
 from numpy.typing import NDArray
 
 from delf_common.weights.names import Params, check_params
@@ -64,5 +64,6 @@ def get_params(network: nn.Cell) -> Params:
 
 def to_host(tensor: Tensor) -> NDArray[np.float32]:
     """Copy a tensor out, as float32 with its axes in their order."""
-    copy: NDArray[np.float32] = tensor.asnumpy().astype(np.float32, copy=True)
+    single = tensor.astype(dtype.float32)  # NumPy has no bf16
+    copy: NDArray[np.float32] = single.asnumpy().copy()
     return copy

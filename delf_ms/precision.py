@@ -20,7 +20,7 @@ def choose_precision(precision: Precision, device: str) -> Any:
 
     Args:
         precision: "auto" is float32, on every device.
-        device: where the network trains.
+        device: where the network runs.
 
     Raises:
         UsageError: the device would lose by what was asked for.
@@ -29,7 +29,10 @@ def choose_precision(precision: Precision, device: str) -> Any:
         return dtype.float32
     if precision == "bf16":
         if not has_bfloat16(device):
-            raise UsageError(f"--precision bf16: {device} does not have it; use auto")
+            raise UsageError(
+                f"--precision bf16: MindSpore has no convolution in it on "
+                f"{device}; leave it out"
+            )
         return dtype.bfloat16
     if device == "cpu":
         raise UsageError("--precision fp16: a CPU is slower with it; use auto")

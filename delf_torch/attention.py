@@ -37,7 +37,7 @@ class Attention(nn.Module):
         """Features (B, C, h, w) to attention (B, h, w), above 0."""
         x = self.conv1(features)
         x = F.relu(self.bn1(x))
-        x = self.conv2(x)
+        x = self.conv2(x.to(self.conv2.weight.dtype))
         return F.softplus(x).squeeze(1)
 
 
@@ -66,4 +66,5 @@ class FeatureNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, C, h, w) to attention (B, h, w), 0 or above."""
+        features = features.float()
         return torch.sqrt(torch.sum(features * features, dim=1))

@@ -33,13 +33,14 @@ FILES = {
     "chains.py": "MindSpore's operators have no strips, and fuse by themselves",
     "cpu_backbone.py": "the same",
     "fused.py": "the same",
+    "graphs.py": "MindSpore compiles and launches whole graphs by itself",
+    "transfers.py": "MindSpore has no pinned memory of ours to copy through",
     "environment.py": "MindSpore reads how loud it is when it is imported",
 }
 NAMES = {
     "distributed.py": {"TABLES": "rank tables are of Ascends"},
     "precision.py": {
         "WITHOUT_BFLOAT16": "PyTorch can ask the device",
-        "mix_precision": "PyTorch is told in each step, by autocast",
     },
     "stages.py": {"STATISTICS": "running statistics are parameters to MindSpore"},
     "device.py": {
@@ -95,6 +96,8 @@ NAMES = {
     "network.py": {
         "compile_graph": "PyTorch runs without compiling",
         "join": "PyTorch's cat is cheap",
+        "TorchMaps.attention": "PyTorch's copy may still be on its way",
+        "run_on": "MindSpore compiles a graph for any device",
         "full_precision": "device.py sets it for the process, MindSpore cannot ask",
     },
     "parameters.py": {

@@ -102,7 +102,8 @@ def extractor_of(extractor: Extractor, variant: Variant) -> Extractor:
         scored = Scored(network, feature_norm)
     elif variant.scores == "random":
         scored = Scored(network, random_attention(network, variant.seed))
-    changes = dict(variant.extract)
+    # The network is on its canvases and in its precision already.
+    changes = {**variant.extract, "canvases": (), "precision": "float32"}
     if variant.scores != "weights":  # the threshold is for the attention of the weights
         changes["score_threshold"] = "none"
     config = dataclasses.replace(extractor.config, **changes)

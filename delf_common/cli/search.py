@@ -117,13 +117,17 @@ def query_extractor(index: Index, options: Namespace) -> Extractor:
             f"({index.info['weights']}), which no weights here make of a photograph"
         )
     for field in dataclasses.fields(ExtractConfig):
-        # An index from before there was a setting was made with its default.
-        setattr(options, field.name, made_with.get(field.name, field.default))
+        # An index from before there was a setting was made with its default. Where
+        # an index was made in bf16, queries in float32 find the same; a machine
+        # without bf16 can search it.
+        if field.name != "precision":
+            setattr(options, field.name, made_with.get(field.name, field.default))
     if made_with["score_threshold"] is None:
         options.score_threshold = "none"
     options.image_scales = tuple(made_with["image_scales"])
     options.canvases = tuple(options.canvases)
-    options.given = frozenset(made_with)  # what was published is among it
+    # What was published is among it.
+    options.given = frozenset(made_with) | {"precision"}
     extractor = load_extractor(options)
     name, sha256 = index.info["weights"], index.info["weights_sha256"]
     if extractor.network.info.sha256 != sha256:

@@ -16,6 +16,7 @@ from delf_common.config import ExtractConfig
 from delf_common.errors import UsageError
 from delf_common.extraction.canvas import lay_on_canvases
 from delf_common.extraction.pca import describe
+from delf_common.extraction.precision import compute_in
 from delf_common.extraction.published import with_published
 from delf_common.extraction.pyramid import Level, pyramid_levels
 from delf_common.extraction.selection import Selection, select_keypoints
@@ -53,7 +54,8 @@ class Extractor:
             config = with_published(config, network.info.extraction, given)
         self.config = config
         check_config(self.config)
-        self.network = lay_on_canvases(network, config.canvases)
+        computing = compute_in(network, config.precision)
+        self.network = lay_on_canvases(computing, config.canvases)
         self.pca = (pca or network.info.pca) if self.config.use_pca else None
 
     @property
@@ -82,6 +84,8 @@ class Extractor:
         settings = dataclasses.asdict(self.config)
         if not self.config.canvases:  # as in files from before there were any
             del settings["canvases"]
+        if self.config.precision == "float32":  # the same
+            del settings["precision"]
         return settings | {
             "score_threshold": self.threshold,
             "border_cells": self.border_cells,

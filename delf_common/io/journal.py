@@ -158,10 +158,11 @@ def refuse_other_header(
     """Raise DelfError where two headers differ, with what differs."""
     flat_begun = {**begun, **begun.get("config", {})}
     flat = {**header, **header.get("config", {})}
+    names = dict.fromkeys([*flat, *begun.get("config", {})])  # either may lack some
     differences = [
-        f"{key} was {flat_begun.get(key)!r}, is {value!r}"
-        for key, value in flat.items()
-        if key != "config" and flat_begun.get(key) != value
+        f"{name} was {flat_begun.get(name)!r}, is {flat.get(name)!r}"
+        for name in names
+        if name != "config" and flat_begun.get(name) != flat.get(name)
     ]
     if differences:
         raise DelfError(

@@ -133,10 +133,11 @@ def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
         for key in ("weights_sha256", "backend")
         if old.get(key) != new.get(key)
     ]
+    there, here = old["config"], new["config"]
     differences += [
-        f"{key} {old['config'].get(key)!r} there, {value!r} here"
-        for key, value in new["config"].items()
-        if old["config"].get(key) != value
+        f"{key} {there.get(key)!r} there, {here.get(key)!r} here"
+        for key in dict.fromkeys([*here, *there])  # either may lack some
+        if there.get(key) != here.get(key)
     ]
     if differences:
         raise DelfError(
