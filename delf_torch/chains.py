@@ -9,7 +9,7 @@ time they stay in the processor's cache, and no fresh memory has to be mapped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,9 @@ from delf_torch.layers import Convolution, same_padding
 STRIP_BYTES = 4 * 2**20  # of a strip's widest map; 2 to 16 MiB measure alike
 
 
+Sides = tuple[int, int]  # height, width; or what is before and after an axis
+
+
 @dataclass(frozen=True)
 class Step:
     """A convolution without batch norm, and the activation after it.
@@ -30,11 +33,13 @@ class Step:
         convolution: with its parameters.
         activation: after it.
         every: 2 for every second row and column of what comes out, from the first.
+        widened: kernels by what `widen` was asked for.
     """
 
     convolution: Convolution
     activation: Activation = "none"
     every: int = 1
+    widened: dict[tuple[Sides, Sides], Tensor] = field(default_factory=dict)
 
     @property
     def layer(self) -> Layer:
@@ -42,11 +47,25 @@ class Step:
         own = self.convolution.layer
         return Layer(own.kernel, own.stride * self.every, own.padding)
 
-    def run(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        """Convolve and activate (B, C, H, W), padded on all sides by rows, columns."""
-        c = self.convolution
+    def run(self, x: Tensor, rows: Sides, columns: Sides) -> Tensor:
+        """Convolve and activate (B, C, H, W).
+
+        Args:
+            x: the map.
+            rows: of padding, above and below.
+            columns: of padding, left and right.
+        """
+        c, weight = self.convolution, self.convolution.weight
+        if (rows[0], columns[0]) != (rows[1], columns[1]):  # oneDNN pads evenly
+            if c.groups > 1:
+                if (rows, columns) not in self.widened:
+                    self.widened[rows, columns] = widen(weight, rows, columns)
+                weight = self.widened[rows, columns]
+            else:
+                x, rows, columns = F.pad(x, (*columns, *rows)), (0, 0), (0, 0)
+        padding = max(rows), max(columns)
         return convolve(
-            x, c.weight, c.bias, self.layer.stride, padding, c.groups, self.activation
+            x, weight, c.bias, self.layer.stride, padding, c.groups, self.activation
         )
 
 
@@ -81,23 +100,25 @@ def run_chain(chain: Chain, x: Tensor) -> Tensor:
     sides = map_sides(chain.steps, (x.shape[2], x.shape[3]))
     height, width = sides[-1]
     strip = strip_rows(chain.steps, sides) if chain.in_strips else height
-    added = None
+    whole = None
     if chain.shortcut is not None:
-        added = chain.shortcut(x).contiguous(memory_format=torch.channels_last)
+        whole = chain.shortcut(x).contiguous(memory_format=torch.channels_last)
     if strip >= height:
-        return run_rows(chain.steps, sides, x, (0, height), added)
-    channels = chain.steps[-1].convolution.out_channels
-    shape = (len(x), channels, height, width)
-    whole = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+        return run_rows(chain.steps, sides, x, (0, height), whole)
+    adds = whole is not None
+    if whole is None:
+        channels = chain.steps[-1].convolution.out_channels
+        shape = (len(x), channels, height, width)
+        whole = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+    else:
+        whole = whole.clone()  # a strip looks at rows of ``x`` that others write
     for first in range(0, height, strip):
-        rows = slice(first, min(first + strip, height))
-        part = None if added is None else added[:, :, rows].clone()
-        limits = (rows.start, rows.stop)
-        whole[:, :, rows] = run_rows(chain.steps, sides, x, limits, part)
+        limits = first, min(first + strip, height)
+        there = whole[:, :, slice(*limits)]
+        made = run_rows(chain.steps, sides, x, limits, there if adds else None)
+        if made is not there:
+            there.copy_(made)
     return whole
-
-
-Sides = tuple[int, int]  # height, width
 
 
 def map_sides(steps: Sequence[Step], sides: Sides) -> list[Sides]:
@@ -147,12 +168,21 @@ def run_rows(
         return convolve_onto(added, y, c.weight, c.bias, step.activation)
     above, below = there[0] - start, stop - there[1]
     left, right = same_padding(width, layer)
-    padded = len_padded(there, above, layer)
-    if right <= left and below <= above and padded == last - first:
-        return step.run(y, (above, left))
-    return step.run(F.pad(y, (left, right, above, below)), (0, 0))
+    if below <= above and len_padded(there, above, layer) == last - first:
+        below = above
+    return step.run(y, (above, below), (left, max(left, right)))
 
 
-def len_padded(rows: tuple[int, int], above: int, layer: Layer) -> int:
+def len_padded(rows: Sides, above: int, layer: Layer) -> int:
     """Rows that come out when as many cells are padded below as above."""
     return (rows[1] - rows[0] + 2 * above - layer.kernel) // layer.stride + 1
+
+
+def widen(weight: Tensor, rows: Sides, columns: Sides) -> Tensor:
+    """Add zeros to kernels, which then give the same numbers with even padding.
+
+    For a depthwise convolution that costs less than a padded copy of the map.
+    """
+    (above, below), (left, right) = rows, columns
+    across = max(right - left, 0), max(left - right, 0)
+    return F.pad(weight, (*across, max(below - above, 0), max(above - below, 0)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from delf_common.weights.architectures import (
 from delf_common.weights.checkpoint import Checkpoint
 from delf_common.weights.folding import fold_batch_norm
 from delf_common.weights.names import Params
+from delf_torch.beside import run_beside
 from delf_torch.cpu_backbone import CpuBackbone
 from delf_torch.delf import Backbone, Delf, build_delf
 from delf_torch.graphs import GraphCache, GraphRecorder, Maps
@@ -109,7 +111,7 @@ class TorchNetwork:
         """Run every pyramid level; see `delf_common.protocols.FeatureNetwork`."""
         with torch.inference_mode(), full_precision(self.device):
             pixels = self._upload(images)
-            outputs = [self._level(pixels, size) for size in sizes]
+            outputs = self._levels(pixels, sizes)
             return [TorchMaps(features, attention) for features, attention in outputs]
 
     def global_maps(self, images: Images, size: Size) -> NDArray[np.float32]:
@@ -173,6 +175,14 @@ class TorchNetwork:
     def _draw(self, pixels: Tensor, size: Size) -> Tensor:
         """Resize in float32, and round to what the convolutions compute in."""
         return resize(pixels, size).to(self.precision)
+
+    def _levels(
+        self, pixels: Tensor, sizes: Sequence[Size]
+    ) -> list[tuple[Tensor, Tensor]]:
+        work = partial(self._level, pixels)
+        if self.device.type == "cpu":
+            return run_beside(work, sizes, [height * width for height, width in sizes])
+        return [work(size) for size in sizes]
 
     def _level(self, pixels: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         pairs = [self._maps(self._draw(part, size)) for part in self._parts(pixels)]

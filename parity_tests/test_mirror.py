@@ -31,6 +31,7 @@ FILES = {
     "torchvision_weights.py": "weights that only torchvision downloads",
     "plain_network.py": "what PyTorch is measured beside",
     "chains.py": "MindSpore's operators have no strips, and fuse by themselves",
+    "beside.py": "MindSpore shares its threads out by itself",
     "cpu_backbone.py": "the same",
     "fused.py": "the same",
     "graphs.py": "MindSpore compiles and launches whole graphs by itself",
