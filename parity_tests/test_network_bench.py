@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from fake_network import FakeNetwork
 
 pytest.importorskip("torch")
 
 from delf_common.bench import network as bench
 from delf_common.config import ExtractConfig
+from delf_common.errors import DelfError
 from delf_common.weights.checkpoint import load_checkpoint
 from delf_torch.plain_network import PlainNetwork, count_flop
 
@@ -23,6 +25,35 @@ def test_every_runtime_is_timed_and_related_to_the_matrix_rate(tmp_path, monkeyp
         share = row["gflops"] / result["matrix_gflops"]
         assert row["share_of_matrix_rate"] == pytest.approx(share)
         assert name in bench.format_table(result)
+
+
+@pytest.mark.parametrize("weights", ["delf-lite0", "resnet50"])
+def test_tensorflows_graph_gives_our_numbers(narrow, tmp_path, weights):
+    pytest.importorskip("tensorflow", reason="an optional peer")
+    from delf_common.bench.tensorflow_peer import TensorFlowNetwork
+
+    if weights == "resnet50":
+        weights = bench.random_resnet(tmp_path)
+    networks = {bench.PLAIN: PlainNetwork(weights)}
+    networks["tensorflow"] = TensorFlowNetwork(weights, 1)
+    image = np.random.default_rng(0).integers(0, 256, (90, 107, 3), dtype=np.uint8)
+    bench.agree(networks, image, [(90, 107), (81, 66)])
+
+
+class Louder(FakeNetwork):
+    """Off by a thousandth."""
+
+    def _blocks(self, image, size):
+        return super()._blocks(image, size) * np.float32(1.001)
+
+
+def test_a_runtime_that_computes_something_else_is_not_timed():
+    networks = {bench.PLAIN: FakeNetwork(), "other": FakeNetwork()}
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    bench.agree(networks, image, [(64, 64)])
+    networks["other"] = Louder()
+    with pytest.raises(DelfError, match="other: attention"):
+        bench.agree(networks, image, [(64, 64)])
 
 
 def test_operations_are_two_for_every_product_of_the_convolutions(narrow, tmp_path):

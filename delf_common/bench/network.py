@@ -12,15 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from delf_common.backends import FRAMEWORKS, load_backend
 from delf_common.config import ExportConfig, ExtractConfig
+from delf_common.errors import DelfError
 from delf_common.extraction.pyramid import pyramid_levels
-from delf_common.protocols import FeatureNetwork, Image
+from delf_common.protocols import FeatureNetwork, Image, Size
 from delf_common.training.initial import initial_params
 from delf_common.weights.checkpoint import save_checkpoint
 from delf_common.weights.metadata import WeightsInfo
 
 PLAIN = "plain torch"
+TENSORFLOW = "tensorflow"  # a peer, measured where it is installed
+AGREEMENT = 1e-4  # largest difference of attention, over the largest attention
 
 
 def random_resnet(folder: Path, strides: bool = False) -> Path:
@@ -54,7 +59,7 @@ def run_network_bench(
         runtime wall and processor seconds, GFLOP/s and the share of the rate.
 
     Raises:
-        DelfError: PyTorch is not installed.
+        DelfError: PyTorch is not installed, or two runtimes do not agree.
     """
     networks = load_networks(weights, folder)
     plain = importlib.import_module("delf_torch.plain_network")
@@ -62,6 +67,7 @@ def run_network_bench(
     first = networks[PLAIN]
     levels = pyramid_levels(height, width, config.image_scales, first.receptive_field)
     sizes = [level.size for level in levels]
+    agree(networks, image, sizes[:2])
     ways: dict[str, Callable[[], object]] = {
         name: partial(network.dense, image[None], sizes)
         for name, network in networks.items()
@@ -110,7 +116,25 @@ def load_networks(weights: str | Path, folder: Path) -> dict[str, FeatureNetwork
         path = folder / "maps.onnx"
         torch.export(weights, path, ExportConfig())
         networks["onnx"] = load_backend("onnx").load_network(path, "cpu")
+    if importlib.util.find_spec(TENSORFLOW):
+        peer = importlib.import_module("delf_common.bench.tensorflow_peer")
+        threads = plain.count_threads()
+        networks[TENSORFLOW] = peer.TensorFlowNetwork(weights, threads)
     return networks
+
+
+def agree(networks: dict[str, FeatureNetwork], image: Image, sizes: list[Size]) -> None:
+    """Check that all runtimes compute the same, before any of them is timed.
+
+    Raises:
+        DelfError: names the runtime whose attention is another, and how far it is off.
+    """
+    wanted = networks[PLAIN].dense(image[None], sizes)
+    for name, network in networks.items():
+        for one, other in zip(wanted, network.dense(image[None], sizes), strict=True):
+            off = float(np.abs(one.attention - other.attention).max())
+            if not off <= AGREEMENT * float(np.abs(one.attention).max()):
+                raise DelfError(f"{name}: attention is {off:.2g} off {PLAIN}'s")
 
 
 def shares(
