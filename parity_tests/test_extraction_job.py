@@ -353,7 +353,9 @@ def test_closing_the_decoder_early_leaves_the_rest_undecoded(pictures, monkeypat
     from delf_common.extraction import batches
 
     decoded = []
-    monkeypatch.setattr(batches, "decode", lambda entry, _: decoded.append(entry.key))
+    monkeypatch.setattr(
+        batches, "decode", lambda entry, _, timed: decoded.append(entry.key)
+    )
     ahead = decode_ahead(list_images([str(pictures)]), 10**6, workers=1, ahead=2)
     next(ahead)
     ahead.close()

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from delf_common.errors import ImageError
+from delf_common.extraction.stages import DECODE, Timed, untimed
 from delf_common.io.image_list import ImageEntry
 from delf_common.io.images import read_image
 from delf_common.protocols import Image
@@ -23,16 +24,21 @@ class Decoded:
     error: str = ""
 
 
-def decode(entry: ImageEntry, max_pixels: int) -> Decoded:
+def decode(entry: ImageEntry, max_pixels: int, timed: Timed = untimed) -> Decoded:
     """Read one picture; a broken one becomes its error text."""
     try:
-        return Decoded(entry.key, read_image(entry.path, max_pixels=max_pixels))
+        with timed(DECODE):
+            return Decoded(entry.key, read_image(entry.path, max_pixels=max_pixels))
     except ImageError as error:
         return Decoded(entry.key, None, str(error))
 
 
 def decode_ahead(
-    entries: Sequence[ImageEntry], max_pixels: int, workers: int, ahead: int
+    entries: Sequence[ImageEntry],
+    max_pixels: int,
+    workers: int,
+    ahead: int,
+    timed: Timed = untimed,
 ) -> Iterator[Decoded]:
     """Decode in threads (Pillow releases the interpreter), and give the input order.
 
@@ -41,15 +47,16 @@ def decode_ahead(
         max_pixels: limit of one picture.
         workers: decoding threads; 0 decodes in the caller's.
         ahead: most pictures decoded before they are asked for; bounds the memory.
+        timed: told of every picture's decoding.
     """
     if workers == 0:
-        yield from (decode(entry, max_pixels) for entry in entries)
+        yield from (decode(entry, max_pixels, timed) for entry in entries)
         return
     waiting: deque[Future[Decoded]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for entry in entries:
-                waiting.append(pool.submit(decode, entry, max_pixels))
+                waiting.append(pool.submit(decode, entry, max_pixels, timed))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:

@@ -18,11 +18,20 @@ from delf_common.extraction.canvas import lay_on_canvases
 from delf_common.extraction.pca import describe
 from delf_common.extraction.precision import compute_in
 from delf_common.extraction.published import with_published
-from delf_common.extraction.pyramid import Level, pyramid_levels
-from delf_common.extraction.selection import Selection, select_keypoints
+from delf_common.extraction.pyramid import pyramid_levels
+from delf_common.extraction.seen import Seen, gather_rows
+from delf_common.extraction.selection import select_keypoints
+from delf_common.extraction.stages import (
+    DEVICE,
+    NETWORK,
+    RESIZE,
+    SELECT,
+    Timed,
+    untimed,
+)
 from delf_common.features import Features
 from delf_common.io.images import read_image, resize_image
-from delf_common.protocols import DenseMaps, FeatureNetwork, Image
+from delf_common.protocols import FeatureNetwork, Image
 from delf_common.weights.metadata import Pca
 
 
@@ -104,49 +113,69 @@ class Extractor:
             Features of each image, in order; a picture that is too small for the
             network has none.
         """
-        sizes = [(image.shape[1], image.shape[0]) for image in images]
-        resized, factors = resize_image(images[0], self.config)
-        rest = [resize_image(image, self.config)[0] for image in images[1:]]
+        return self.describe(self.look(images))
+
+    def look(self, images: Sequence[Image], timed: Timed = untimed) -> Seen:
+        """Run the network: the half of `extract_batch` for the device.
+
+        Args:
+            images: (H, W, 3) uint8 RGB, all of the same shape.
+            timed: told of the stages.
+        """
+        with timed(RESIZE):
+            sizes = [(image.shape[1], image.shape[0]) for image in images]
+            resized, factors = resize_image(images[0], self.config)
+            rest = [resize_image(image, self.config)[0] for image in images[1:]]
+            batch = np.stack([resized, *rest])
         height, width = resized.shape[:2]
         scales, field = self.config.image_scales, self.network.receptive_field
         levels = pyramid_levels(height, width, scales, field)
-        if not levels:
-            return [Features.empty(self.dimension, size) for size in sizes]
-        batch = np.stack([resized, *rest])
-        maps = self.network.dense(batch, [level.size for level in levels])
-        return [
-            self._features(i, maps, levels, (height, width), factors, size)
-            for i, size in enumerate(sizes)
-        ]
+        with timed(NETWORK):
+            wanted = [level.size for level in levels]
+            maps = self.network.dense(batch, wanted) if levels else []
+        return Seen(maps, levels, (height, width), factors, sizes)
+
+    def describe(self, seen: Seen, timed: Timed = untimed) -> list[Features]:
+        """Select and describe keypoints: the other half, which may go on in a thread.
+
+        Args:
+            seen: of a batch.
+            timed: told of the stages.
+
+        Returns:
+            As `extract_batch` does.
+        """
+        if not seen.levels:
+            return [Features.empty(self.dimension, size) for size in seen.sizes]
+        with timed(DEVICE):  # some devices are still at work when dense() returns
+            attention = [level_maps.attention for level_maps in seen.maps]
+        with timed(SELECT):
+            return [
+                self._features(i, seen, [level[i] for level in attention])
+                for i in range(len(seen.sizes))
+            ]
 
     def _features(
-        self,
-        index: int,
-        maps: Sequence[DenseMaps],
-        levels: Sequence[Level],
-        resized: tuple[int, int],
-        factors: tuple[float, float],
-        image_size: tuple[int, int],
+        self, index: int, seen: Seen, attention: Sequence[NDArray[np.float32]]
     ) -> Features:
         """Select and describe the keypoints of one image of the batch."""
-        attention = [level_maps.attention[index] for level_maps in maps]
         chosen = select_keypoints(
             attention,
-            levels,
-            resized,
+            seen.levels,
+            seen.resized,
             self.network.receptive_field,
             self.threshold,
             self.border_cells,
             self.config,
         )
-        rows = gather_rows(index, maps, chosen, self.network.channels)
+        rows = gather_rows(index, seen.maps, chosen, self.network.channels)
         dimension, whitening = self.config.pca_dim, self.config.use_whitening
         return Features(
-            self._to_original(chosen.keypoints, factors),
+            self._to_original(chosen.keypoints, seen.factors),
             describe(rows, self.pca, dimension, whitening),
             chosen.scores,
             chosen.scales,
-            image_size,
+            seen.sizes[index],
         )
 
     def _to_original(
@@ -165,18 +194,6 @@ def fingerprint(pca: Pca | None) -> str | None:
     arrays = (pca.mean, pca.components, pca.variances)
     data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
     return hashlib.sha256(data).hexdigest()
-
-
-def gather_rows(
-    image: int, maps: Sequence[DenseMaps], chosen: Selection, channels: int
-) -> NDArray[np.float32]:
-    """(N, channels) feature rows of the chosen cells, one gather per level."""
-    rows = np.zeros((len(chosen.cell), channels), np.float32)
-    for level, level_maps in enumerate(maps):
-        here = np.flatnonzero(chosen.level == level)
-        if len(here):
-            rows[here] = level_maps.gather(image, chosen.cell[here])
-    return rows
 
 
 def extract(

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,24 @@ from tqdm import tqdm
 from delf_common import __version__
 from delf_common.backends import load_backend
 from delf_common.config import ExtractConfig, JobConfig
-from delf_common.errors import ImageError, UsageError
-from delf_common.extraction.batches import Decoded, decode_ahead, group_by_shape
+from delf_common.errors import UsageError
+from delf_common.extraction.background import Background
+from delf_common.extraction.batches import decode_ahead, group_by_shape
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.processes import run_in_processes
+from delf_common.extraction.recording import see
 from delf_common.extraction.resuming import (
     find_earlier,
     find_journals,
     journal_path,
     prepare_journals,
 )
+from delf_common.extraction.stages import LOAD, MERGE, Timed, untimed
 from delf_common.io.atomic import refuse_existing
 from delf_common.io.feature_file import FeatureReader, refuse_names
 from delf_common.io.image_list import ImageEntry
 from delf_common.io.journal import Journal
+from delf_common.io.lock import locked_output
 from delf_common.io.merging import ADDS, refuse_mixture, write_feature_file
 from delf_common.weights.metadata import Pca
 
@@ -95,22 +99,32 @@ def count_images(number: int) -> str:
     return f"{number} image" + "s" * (number != 1)
 
 
-def run_job(job: ExtractionJob) -> JobSummary:
+def run_job(job: ExtractionJob, timed: Timed = untimed) -> JobSummary:
     """Extract every picture and write the feature file, in input order.
 
     A killed job leaves its journals beside the output and continues with ``resume``; it
-    loses at most the pictures in hand. Pictures that could not be read are tried again.
-    Several devices start processes that import the calling script: call this under
-    ``if __name__ == "__main__":`` there.
+    loses at most the pictures in hand (two batches). Pictures that could not be read
+    are tried again. Several devices start processes that import the calling script:
+    call this under ``if __name__ == "__main__":`` there.
+
+    Args:
+        job: what to do.
+        timed: told of the stages, where there is one device.
 
     Raises:
         DelfError: the output or a journal exists and neither ``resume`` nor
             ``overwrite`` is set; resuming with other settings; a process died; a
-            picture's name cannot be stored.
+            picture's name cannot be stored; another process writes the output.
         ImageError: a broken picture, if ``strict``.
     """
-    started = time.monotonic()
     check_job(job)
+    with locked_output(job.output, "delf extract"):
+        return run_alone(job, timed)
+
+
+def run_alone(job: ExtractionJob, timed: Timed) -> JobSummary:
+    """Run a job on an output that no other process touches."""
+    started = time.monotonic()
     done = prepare_journals(job.output, job.job)
     earlier = find_earlier(job.output, job.job)
     if earlier is not None:
@@ -119,11 +133,12 @@ def run_job(job: ExtractionJob) -> JobSummary:
     order = [entry.key for entry in job.entries]
     refuse_names([*done, *order])
     waiting = [entry for entry in job.entries if entry.key not in done]
-    run_parts(job, waiting, earlier)
+    run_parts(job, waiting, earlier, timed)
     journals = find_journals(job.output)
-    errors = write_feature_file(
-        job.output, order, journals, dtype=job.dtype, earlier=earlier
-    )
+    with timed(MERGE):
+        errors = write_feature_file(
+            job.output, order, journals, dtype=job.dtype, earlier=earlier
+        )
     for path in journals:
         path.unlink()
     seconds = time.monotonic() - started
@@ -149,7 +164,10 @@ def check_job(job: ExtractionJob) -> None:
 
 
 def run_parts(
-    job: ExtractionJob, waiting: Sequence[ImageEntry], earlier: Path | None
+    job: ExtractionJob,
+    waiting: Sequence[ImageEntry],
+    earlier: Path | None,
+    timed: Timed,
 ) -> None:
     """Share the pictures out among the devices, and wait for all of them."""
     count = max(1, min(len(job.devices), len(waiting)))
@@ -163,7 +181,7 @@ def run_parts(
         total=total, initial=first, desc="extract", unit="image", disable=None
     ) as bar:
         if len(job.devices) == 1:
-            extract_part(*work[0], bar.update)
+            extract_part(*work[0], bar.update, timed)
         else:
             run_in_processes(extract_part, work, bar.update)
 
@@ -175,43 +193,30 @@ def extract_part(
     path: Path,
     earlier: Path | None,
     progress: Progress,
+    timed: Timed = untimed,
 ) -> None:
     """Extract some of the pictures on one device into one journal.
+
+    While the network runs on a batch, threads decode those that follow, and one
+    selects, describes and writes the keypoints of the batch before.
 
     Raises:
         DelfError: a journal or the earlier file was made with other settings.
         ImageError: a broken picture, if ``strict``.
     """
-    network = load_backend(job.backend).load_network(job.weights, device)
-    extractor = Extractor(network, job.config, job.pca, job.given)
+    with timed(LOAD):
+        network = load_backend(job.backend).load_network(job.weights, device)
+        extractor = Extractor(network, job.config, job.pca, job.given)
     header = describe_run(job, extractor) | {ADDS: earlier is not None}
     refuse_mixture(find_journals(job.output), earlier, header, job.dtype)
     batch_size, limit = job.job.batch_size, job.config.max_image_pixels
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = decode_ahead(entries, limit, job.job.workers, ahead=2 * batch_size + 2)
-    with Journal(path, header) as journal:
+    ahead = 2 * batch_size + 2
+    pictures = decode_ahead(entries, limit, job.job.workers, ahead, timed)
+    with Journal(path, header) as journal, Background() as behind:
         for batch in group_by_shape(pictures, batch_size):
-            record(journal, extractor, batch, strict=job.job.strict)
+            behind.run(partial(see(extractor, batch, job.job.strict, timed), journal))
             progress(len(batch))
-
-
-def record(
-    journal: Journal, extractor: Extractor, batch: Sequence[Decoded], *, strict: bool
-) -> None:
-    """Extract one batch and write its features, or the error of a broken picture.
-
-    Raises:
-        ImageError: the picture is broken and ``strict`` is set.
-    """
-    images = [picture.image for picture in batch if picture.image is not None]
-    if not images:
-        if strict:
-            raise ImageError(f"{batch[0].error} (stopped by --strict)")
-        tqdm.write(f"skipped: {batch[0].error}", file=sys.stderr)
-        journal.append(batch[0].key, batch[0].error)
-        return
-    for picture, features in zip(batch, extractor.extract_batch(images), strict=True):
-        journal.append(picture.key, features)
 
 
 def describe_run(job: ExtractionJob, extractor: Extractor) -> dict[str, Any]:
