@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from delf_common.bench import match, search
+from delf_common.bench.search_text import format_table
 from delf_common.bench.synthetic import SyntheticCollection
 from delf_common.cli.main import main
 
@@ -36,7 +37,7 @@ def test_the_search_bench_grows_and_compares(capsys):
         assert 0.5 < row["recall"]["top"] <= 1
     assert set(result["fits"]) == {"exact", "codes", "faiss flat"}
     assert "processor" in result["machine"]
-    assert "million" in search.format_table(result)
+    assert "million" in format_table(result)
 
 
 def test_recall_counts_ties_either_way():

@@ -8,12 +8,14 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delf_common.bench.search_text import CODES, EXACT, FLAT, fit_line
 from delf_common.bench.synthetic import SyntheticCollection
 from delf_common.bench.timing import time_in_turn
 from delf_common.config import CodesConfig, MatchConfig, SearchConfig
@@ -22,7 +24,6 @@ from delf_common.retrieval.coding import build_codes, extend_codes
 from delf_common.retrieval.exact import count_votes
 from delf_common.retrieval.index import Index, extend_index, write_index
 
-EXACT, CODES, FLAT = "exact", "codes", "faiss flat"
 QUERY_DESCRIPTORS = 1000
 TOP = 100
 INFO = {"weights": "synthetic", "config": {}}
@@ -42,7 +43,9 @@ def run_search_bench(
     All ways count the same: query descriptors with one of the image below the default
     distance. faiss' flat index does it by ``range_search`` at that threshold over the
     same (float16) numbers in float32; it is left out where they do not fit in half of
-    the free memory. Geometry is not part of the times.
+    the free memory. Geometry is not part of the times. All times are the processor's,
+    of all threads: the same on a busy machine, and one thread's seconds where
+    OMP_NUM_THREADS=1.
 
     Args:
         sizes: images of each collection.
@@ -122,10 +125,10 @@ def measure(
 
 
 def run_timed(times: dict[str, float], name: str, run: Callable[[], object]) -> None:
-    """Run, and note the seconds."""
-    begin = time.perf_counter()
+    """Run, and note the processor's seconds."""
+    begin = time.process_time()
     run()
-    times[name] = time.perf_counter() - begin
+    times[name] = time.process_time() - begin
 
 
 def time_queries(
@@ -134,7 +137,7 @@ def time_queries(
     repeats: int,
     config: SearchConfig,
 ) -> tuple[dict[str, float], dict[str, list[Votes]]]:
-    """Median seconds of a query by way, and every way's votes."""
+    """Median processor seconds of a query by way, and every way's votes."""
     flat = make_flat(index)
     images = np.repeat(np.arange(len(index)), np.diff(index.offsets))
 
@@ -154,12 +157,25 @@ def time_queries(
         return np.bincount(once % len(index), minlength=len(index))
 
     ways = {EXACT: exact, CODES: codes} | ({FLAT: by_flat} if flat is not None else {})
-    votes = {name: [way(rows) for rows in queries] for name, way in ways.items()}
-    times = [
-        time_in_turn({n: lambda w=w, q=q: w(q) for n, w in ways.items()}, repeats)  # type: ignore[misc]
-        for q in queries
-    ]
+    votes: dict[str, list[Votes]] = {name: [] for name in ways}
+    times = []
+    for query in queries:
+        found: dict[str, Votes] = {}
+        calls = {n: partial(_vote, way, query, found, n) for n, way in ways.items()}
+        times.append(time_in_turn(calls, repeats, time.process_time))
+        for name in ways:
+            votes[name].append(found[name])
     return {n: statistics.median(t[n] for t in times) for n in ways}, votes
+
+
+def _vote(
+    way: Callable[[NDArray[np.float32]], Votes],
+    query: NDArray[np.float32],
+    found: dict[str, Votes],
+    name: str,
+) -> None:
+    """Count the votes of a query, and keep them under a name."""
+    found[name] = way(query)
 
 
 def make_flat(index: Index) -> Any:
@@ -196,42 +212,3 @@ def compare_votes(
             ranked = np.argsort(-row, kind="stable")[:TOP]
             shares[name].append(float(np.isin(place, ranked).mean()))
     return {name: statistics.mean(values) for name, values in shares.items()}
-
-
-def fit_line(rows: Sequence[dict[str, Any]], way: str) -> dict[str, float]:
-    """Fit seconds = start + slope * descriptors; the slope is given for a million."""
-    rows = [row for row in rows if way in row["seconds"]]
-    points = [(row["descriptors"], row["seconds"][way]) for row in rows]
-    counts, seconds = np.array(points).T
-    slope, start = np.polyfit(counts / 1e6, seconds, 1)
-    return {"start": float(start), "seconds_a_million": float(slope)}
-
-
-def format_table(result: dict[str, Any]) -> str:
-    """Lay the figures out for people."""
-    lines = [
-        f"a query of {result['query_descriptors']} descriptors, distance below "
-        f"{result['threshold']}, {result['probes']} probes; seconds, medians of "
-        f"{result['repeats']} rounds and {result['queries']} queries",
-        f"{'images':>8}{'descriptors':>12}{'cells':>7}{'exact':>9}{'flat':>9}"
-        f"{'codes':>9}{'times':>7}{'top 100':>9}{'place':>13}{'bytes':>7}"
-        f"{'build':>8}{'add':>7}",
-    ]
-    for row in result["rows"]:
-        seconds, recall = row["seconds"], row["recall"]
-        building = row["build_seconds"]
-        flat = f"{seconds[FLAT]:9.3f}" if FLAT in seconds else f"{'-':>9}"
-        place = f"{recall['place_codes']:.2f} of {recall['place_exact']:.2f}"
-        lines.append(
-            f"{row['images']:8d}{row['descriptors']:12d}{row['cells']:7d}"
-            f"{seconds[EXACT]:9.3f}{flat}{seconds[CODES]:9.4f}"
-            f"{seconds[EXACT] / seconds[CODES]:7.0f}{recall['top']:9.3f}{place:>13}"
-            f"{row['file_bytes_a_descriptor']['codes']:7.1f}{building['codes']:8.1f}"
-            f"{building['add_image'] + building['add_codes']:7.2f}"
-        )
-    for way, fit in result.get("fits", {}).items():
-        lines.append(
-            f"{way}: {fit['start']:.4f} s + {fit['seconds_a_million']:.4f} s for each "
-            f"million descriptors"
-        )
-    return "\n".join(lines)

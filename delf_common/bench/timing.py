@@ -9,14 +9,23 @@ from collections.abc import Callable, Mapping
 
 
 def time_in_turn(
-    ways: Mapping[str, Callable[[], object]], rounds: int
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median seconds of every way; a first round warms up and does not count."""
+    """Median seconds of every way; a first round warms up and does not count.
+
+    Args:
+        ways: what to run.
+        rounds: that count.
+        clock: in seconds; ``time.process_time`` counts all threads of the process and
+            nothing else that the machine does.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, run in ways.items():
-            begin = time.perf_counter()
+            begin = clock()
             run()
             if number:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[name].append(clock() - begin)
     return {name: statistics.median(values) for name, values in seconds.items()}

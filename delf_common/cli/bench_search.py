@@ -20,7 +20,8 @@ def add_search_bench_options(command: CommandParser) -> None:
         type=str,
         default=None,
         help="search: images of the collections, with commas (default 100,200); match: "
-        "descriptors of an image (1000); verify: pairs of each kind (20)",
+        "descriptors of an image (1000); verify: pairs of each kind (20); job: images "
+        "in all (60)",
     )
     command.add_argument(
         "--descriptors", type=int, default=200, help="search: of a database image"
@@ -69,7 +70,8 @@ def search(options: Namespace) -> Measured:
     """Search of synthetic collections; the files are made in a temporary folder."""
     import tempfile
 
-    from delf_common.bench.search import format_table, run_search_bench
+    from delf_common.bench.search import run_search_bench
+    from delf_common.bench.search_text import format_table
 
     if options.descriptors < 10 or options.queries < 1:
         raise UsageError(

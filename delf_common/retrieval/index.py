@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from delf_common.errors import DelfError
 from delf_common.features import Features
 from delf_common.io.atomic import replacing
+from delf_common.retrieval.columns import COLUMNS, append_images, make_columns
 
 if TYPE_CHECKING:
     from delf_common.retrieval.codes import Codes
 
 FORMAT = "delf-index 1"
-ROWS_PER_CHUNK = 4096
-COLUMNS = ("keypoints", "descriptors", "scores", "scales")
 
 
 class Index:
@@ -171,10 +170,10 @@ def write_index(
         DelfError: two images have one name.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        _make_columns(file, dimension, dtype)
+        make_columns(file, dimension, dtype)
         file.attrs["format"] = FORMAT
         file.attrs["info"] = json.dumps(info, sort_keys=True)
-        return _append_images(file, [], [], [], images)
+        return append_images(file, [], [], [], images)
 
 
 def extend_index(path: Path, images: Iterable[tuple[str, Features]]) -> int:
@@ -201,52 +200,4 @@ def extend_index(path: Path, images: Iterable[tuple[str, Features]]) -> int:
         with h5py.File(temporary, "r+") as file:
             for table in ("names", "offsets", "image_sizes"):
                 del file[table]
-            return _append_images(file, names, counts, sizes, images)
-
-
-def _append_images(
-    file: h5py.File,
-    names: list[str],
-    counts: list[int],
-    sizes: list[tuple[int, int]],
-    images: Iterable[tuple[str, Features]],
-) -> int:
-    """Add the rows of images to the columns, and write the tables of all images."""
-    for name, features in images:
-        names.append(name)
-        counts.append(len(features))
-        sizes.append(features.image_size)
-        for column in COLUMNS:
-            _append(file[column], getattr(features, column))
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DelfError(f"two images are called {twice!r}; names must be unique")
-    file["names"] = np.array(names, h5py.string_dtype())
-    file["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    file["image_sizes"] = np.array(sizes, np.int32).reshape(-1, 2)
-    return len(names)
-
-
-def _make_columns(file: h5py.File, dimension: int, dtype: str) -> None:
-    """Make empty, growing datasets for the rows of all images."""
-    widths = {
-        "keypoints": (2,),
-        "descriptors": (dimension,),
-        "scores": (),
-        "scales": (),
-    }
-    for name, width in widths.items():
-        file.create_dataset(
-            name,
-            shape=(0, *width),
-            maxshape=(None, *width),
-            chunks=(ROWS_PER_CHUNK, *width),
-            dtype=dtype if name == "descriptors" else "float32",
-        )
-
-
-def _append(dataset: Any, rows: NDArray[np.float32]) -> None:
-    """Add rows at the end of a dataset."""
-    before = dataset.shape[0]
-    dataset.resize(before + len(rows), axis=0)
-    dataset[before:] = rows
+            return append_images(file, names, counts, sizes, images)
