@@ -30,6 +30,7 @@ FILES = {
     "state_dict.py": "delf_common/weights/mindspore_ckpt.py reads .ckpt, in NumPy",
     "torchvision_weights.py": "weights that only torchvision downloads",
     "plain_network.py": "what PyTorch is measured beside",
+    "rates.py": "the same",
     "chains.py": "MindSpore's operators have no strips, and fuse by themselves",
     "beside.py": "MindSpore shares its threads out by itself",
     "cpu_backbone.py": "the same",

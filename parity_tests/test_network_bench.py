@@ -10,11 +10,12 @@ from delf_common.bench import network as bench
 from delf_common.config import ExtractConfig
 from delf_common.errors import DelfError
 from delf_common.weights.checkpoint import load_checkpoint
-from delf_torch.plain_network import PlainNetwork, count_flop
+from delf_torch.plain_network import PlainNetwork
+from delf_torch.rates import count_flop
 
 
 def test_every_runtime_is_timed_and_related_to_the_matrix_rate(tmp_path, monkeypatch):
-    monkeypatch.setattr("delf_torch.plain_network.SIDE", 64)
+    monkeypatch.setattr("delf_torch.rates.SIDES", {"cpu": 64})
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     config = ExtractConfig(image_scales=(0.5, 1.0))
     result = bench.run_network_bench("delf-lite0", image, config, 1, tmp_path)
@@ -22,7 +23,7 @@ def test_every_runtime_is_timed_and_related_to_the_matrix_rate(tmp_path, monkeyp
     assert result["levels"] == 2
     for name, row in result["runtimes"].items():
         assert row["gflops"] == pytest.approx(result["gflop"] / row["seconds"])
-        share = row["gflops"] / result["matrix_gflops"]
+        share = row["gflops"] / result["matrix_gflops"]["float32"]
         assert row["share_of_matrix_rate"] == pytest.approx(share)
         assert name in bench.format_table(result)
 
@@ -54,6 +55,25 @@ def test_a_runtime_that_computes_something_else_is_not_timed():
     networks["other"] = Louder()
     with pytest.raises(DelfError, match="other: attention"):
         bench.agree(networks, image, [(64, 64)])
+
+
+def test_bf16_is_related_to_its_own_matrix_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr("delf_torch.rates.SIDES", {"cpu": 64})
+    for module in ("rates", "precision"):
+        has = f"delf_torch.{module}.has_bfloat16"
+        monkeypatch.setattr(has, lambda device: True)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    config = ExtractConfig(image_scales=(1.0,))
+    result = bench.run_network_bench(
+        "delf-lite0", image, config, 1, tmp_path, "cpu", batch_size=3
+    )
+    assert set(result["matrix_gflops"]) == {"float32", "bf16"}
+    row = result["runtimes"]["torch bf16"]
+    share = row["gflops"] / result["matrix_gflops"]["bf16"]
+    assert row["share_of_matrix_rate"] == pytest.approx(share)
+    assert row["images_per_second"] == pytest.approx(3 / row["seconds"])
+    info = load_checkpoint("delf-lite0").info
+    assert result["gflop"] == pytest.approx(3 * count_flop(info, [(60, 80)]) / 1e9)
 
 
 def test_operations_are_two_for_every_product_of_the_convolutions(narrow, tmp_path):

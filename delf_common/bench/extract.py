@@ -13,10 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from delf_common.bench.timing import look
 from delf_common.extraction.extractor import Extractor
-from delf_common.extraction.pyramid import pyramid_levels
+from delf_common.extraction.pyramid import Level, pyramid_levels
 from delf_common.extras import need
-from delf_common.protocols import Image
+from delf_common.protocols import FeatureNetwork, Image
 
 DEFAULT_SIZE = (1024, 768)  # width, height
 
@@ -52,7 +53,7 @@ def run_extract_bench(
     for round_number in range(repeats + 1):
         seconds = {
             f"{level.scale:.4g} ({level.width}x{level.height})": _time(
-                partial(extractor.network.dense, picture[None], [level.size])
+                partial(look_at, extractor.network, picture, level)
             )
             for level in levels
         }
@@ -71,6 +72,11 @@ def run_extract_bench(
         "keypoints": keypoints,
         "peak_memory_mib": peak_memory(),
     }
+
+
+def look_at(network: FeatureNetwork, image: Image, level: Level) -> None:
+    """Run one level, and wait for it."""
+    look(network.dense(image[None], [level.size]))
 
 
 def _time(call: Callable[[], object]) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+from delf_common.protocols import DenseMaps
 
 
 def time_in_turn(
@@ -29,3 +31,9 @@ def time_in_turn(
             if number:
                 seconds[name].append(clock() - begin)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def look(maps: Sequence[DenseMaps]) -> None:
+    """Wait for a device until all attention maps are on the host."""
+    for level in maps:
+        _ = level.attention

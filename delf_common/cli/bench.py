@@ -44,7 +44,8 @@ def parser() -> CommandParser:
         "rootSIFT and a global descriptor. ablation: mAP with one setting changed. "
         "homography: inliers near the true homography. pipeline: photographs a second "
         "of the training pipeline, by workers. train: steps a second of both stages, "
-        "beside the plainest loop. dataset: images a second of building shards, "
+        "beside the plainest loop, the matrix rate and what the pipeline delivers. "
+        "dataset: images a second of building shards, "
         "records a second of reading them. startup: whole calls from the shell.",
         "delf bench extract --repeats 5",
     )
@@ -74,7 +75,11 @@ def parser() -> CommandParser:
     )
     command.add_argument("--steps", type=int, default=12, help="train: of each run")
     command.add_argument(
-        "--batch_size", type=int, default=16, help="train: photographs in a step"
+        "--batch_size",
+        type=int,
+        default=None,
+        help="train: photographs in a step (default: 16); "
+        "network: copies that go through together (default: 1)",
     )
     command.add_argument(
         "--image_size", type=int, default=321, help="train: side of the crops"
@@ -98,6 +103,8 @@ def run(options: Namespace) -> None:
     """Measure and print, with the machine and the versions."""
     if options.repeats < 1:
         raise UsageError(f"--repeats {options.repeats}: must be above 0")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"--batch_size {options.batch_size}: must be above 0")
     measure = {
         "verify": bench_search.verify,
         "match": bench_search.match,

@@ -92,7 +92,13 @@ def network(options: Namespace) -> Measured:
             weights = str(bench.random_resnet(Path(folder)))
         config = build(ExtractConfig, options)
         result = bench.run_network_bench(
-            weights, image, config, options.repeats, Path(folder)
+            weights,
+            image,
+            config,
+            options.repeats,
+            Path(folder),
+            options.device,
+            options.batch_size or 1,
         )
     return result, bench.format_table(result)
 

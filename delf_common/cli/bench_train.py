@@ -34,7 +34,7 @@ def train(options: Namespace) -> Measured:
         imagenet_checkpoint="" if random else options.weights,
         architecture=options.architecture or "resnet50",
         max_iters=options.steps,
-        batch_size=options.batch_size,
+        batch_size=options.batch_size or 16,
         image_size=options.image_size,
         device=options.device,
         initial_lr=0.001,
