@@ -9,6 +9,7 @@ from typing import Any
 import onnxruntime
 
 from delf_common.errors import DelfError, UsageError
+from delf_common.host import count_cores
 
 
 def open_session(model: bytes, device: str, name: str) -> onnxruntime.InferenceSession:
@@ -46,9 +47,7 @@ def count_threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return count_cores()
 
 
 def choose_providers(device: str) -> list[Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,10 +59,21 @@ def join_world(device: str) -> Iterator[World]:
         return
     chosen = _device_of_rank(device)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    _never_free(dist.group.WORLD)
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:
         dist.destroy_process_group()
+
+
+def _never_free(group: object) -> None:
+    """Let a group's threads end with the process.
+
+    When the last reference to a group goes, PyTorch 2.13 joins gloo's threads without
+    releasing the interpreter, and one of them may wait for the interpreter to free its
+    last tensor: the process would hang, and all others with it.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 
 def _device_of_rank(device: str) -> torch.device:

@@ -13,9 +13,10 @@ def test_calls_are_timed_in_processes_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(startup, "calls", lambda folder: few)
     result = startup.run_startup_bench(tmp_path, 1)
     assert list(result["seconds"]) == list(few)
-    # The clock ticks every 10 ms: a bare interpreter may cost none of its ticks.
-    assert list(result["processor_seconds"]) == list(few)
-    assert min(result["processor_seconds"].values()) >= 0
+    spent = result["processor_seconds"]
+    assert list(spent) == list(few)
+    # The clock ticks every 10 ms: only a bare interpreter may cost none of its ticks.
+    assert min(spent[name] for name in few if name != "python") > 0
     assert (tmp_path / "a.jpg").is_file() and (tmp_path / "b.jpg").is_file()
     assert "delf --help" in startup.format_table(result)
 

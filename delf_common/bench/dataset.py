@@ -19,12 +19,13 @@ from delf_common.bench.timing import time_in_turn
 from delf_common.dataset.array_records import ArrayRecordShard
 from delf_common.dataset.build import build_dataset
 from delf_common.dataset.config import BuildConfig, BuildJob
+from delf_common.host import count_cores
 from delf_common.io.images import read_image
 from delf_common.training.open_records import open_records
 from delf_common.training.pipeline import iterate
 from delf_common.training.records import Record, RecordSource
 
-PROCESSES = [count for count in (1, 2, 4, 8, 16) if count <= (os.cpu_count() or 1)]
+PROCESSES = [count for count in (1, 2, 4, 8, 16) if count <= count_cores()]
 THREADS = (0, 1, 2, 4)
 COPIES = 40  # of each synthetic photograph: starting processes is part of the time
 AHEAD = 64  # records read ahead

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from delf_common.bench.timing import look
 from delf_common.extraction.extractor import Extractor
 from delf_common.extraction.pyramid import Level, pyramid_levels
 from delf_common.extras import need
+from delf_common.host import peak_memory
 from delf_common.protocols import FeatureNetwork, Image
 
 DEFAULT_SIZE = (1024, 768)  # width, height
@@ -84,11 +84,6 @@ def _time(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
-
-
-def peak_memory() -> float:
-    """Largest resident memory of this process so far, in MiB (Linux counts KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def format_table(result: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 import time
 from collections import defaultdict
@@ -19,12 +18,13 @@ from PIL import Image as PillowImage
 
 from delf_common.extraction.job import ExtractionJob, run_job
 from delf_common.extraction.stages import JOURNAL, NETWORK
+from delf_common.extras import need
+from delf_common.host import peak_memory, resident_memory
 from delf_common.io.image_list import ImageEntry
 
 MEMORY_EVERY = 100  # images
 WARM_UP = 0.2  # of the images, before memory is asked to stay as it is
 JPEG_QUALITY = 95
-MIB = 2**20
 
 
 class StageClock:
@@ -121,6 +121,7 @@ def save_photographs(folder: Path, longer: int) -> list[ImageEntry]:
         folder: for the files.
         longer: side in pixels.
     """
+    need("skimage")
     from skimage import data
 
     entries = []
@@ -137,23 +138,6 @@ def describe_size(path: Path) -> str:
     """Width x height of a file."""
     with PillowImage.open(path) as picture:
         return f"{picture.width}x{picture.height}"
-
-
-def resident_memory() -> float:
-    """Memory of this process now, in MiB (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / MIB
-
-
-def peak_memory() -> float:
-    """Return the largest memory of this process so far, in MiB.
-
-    Linux's own mark for the process: ru_maxrss would begin with the parent's. The mark
-    is a few KiB behind what is resident, which therefore counts, too.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    marks = [int(line.split()[1]) / 1024 for line in lines if line[:6] == "VmHWM:"]
-    return max([resident_memory(), *marks])
 
 
 def format_table(result: dict[str, Any]) -> str:

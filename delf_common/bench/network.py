@@ -76,7 +76,8 @@ def run_network_bench(
     first = networks[PLAIN]
     levels = pyramid_levels(height, width, config.image_scales, first.receptive_field)
     sizes = [level.size for level in levels]
-    agree(networks, image, sizes[:2])
+    on_cpu = rates.name_device(device) == "cpu"
+    agree(networks, image, sizes[:2], rounded=not on_cpu)
     images = np.stack([image] * batch_size)
     wall: dict[str, list[float]] = {name: [] for name in networks}
     spent: dict[str, list[float]] = {name: [] for name in networks}
@@ -146,8 +147,19 @@ def load_networks(
     return networks
 
 
-def agree(networks: dict[str, FeatureNetwork], image: Image, sizes: list[Size]) -> None:
+def agree(
+    networks: dict[str, FeatureNetwork],
+    image: Image,
+    sizes: list[Size],
+    rounded: bool = False,
+) -> None:
     """Check that all runtimes compute the same, before any of them is timed.
+
+    Args:
+        networks: by the names of the table.
+        image: (H, W, 3) uint8 RGB.
+        sizes: of the levels to compare.
+        rounded: float32 is not exact: plain PyTorch takes TF32 on a GPU.
 
     Raises:
         DelfError: names the runtime whose attention is another, and how far it is off.
@@ -156,16 +168,9 @@ def agree(networks: dict[str, FeatureNetwork], image: Image, sizes: list[Size]) 
     for name, network in networks.items():
         for one, other in zip(wanted, network.dense(image[None], sizes), strict=True):
             off = float(np.abs(one.attention - other.attention).max())
-            limit = ROUNDED if rounds(network) or rounds(networks[PLAIN]) else AGREEMENT
+            limit = ROUNDED if rounded or precision_of(name) == "bf16" else AGREEMENT
             if not off <= limit * float(np.abs(one.attention).max()):
                 raise DelfError(f"{name}: attention is {off:.2g} off {PLAIN}'s")
-
-
-def rounds(network: FeatureNetwork) -> bool:
-    """Whether a network is in bf16, or on a GPU, where plain PyTorch takes TF32."""
-    device = getattr(network, "device", None)
-    mixed = "bfloat16" in str(getattr(network, "precision", ""))
-    return mixed or str(device).startswith("cuda")
 
 
 def precision_of(runtime: str) -> str:

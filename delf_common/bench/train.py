@@ -8,7 +8,6 @@ import dataclasses
 import importlib
 import logging
 import math
-import os
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from delf_common.backends import load_backend
 from delf_common.bench.pipeline import write_photographs
 from delf_common.bench.train_rates import PLAIN, STAGES, work_of_steps
+from delf_common.host import count_cores
 from delf_common.training.config import TrainConfig
 from delf_common.training.metrics import read_metrics
 from delf_common.training.open_records import open_records
@@ -96,13 +96,6 @@ def time_pipeline(config: TrainConfig) -> float:
             next(some)
         seconds = time.perf_counter() - begin
     return config.max_iters * config.batch_size / seconds
-
-
-def count_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def time_run(config: TrainConfig, backend: str, output: Path) -> float:

@@ -34,6 +34,9 @@ from delf_common.io.images import read_image, resize_image
 from delf_common.protocols import FeatureNetwork, Image
 from delf_common.weights.metadata import Pca
 
+# Settings that older files know nothing of; they are named where they are set.
+ADDED = ("canvases", "precision")
+
 
 class Extractor:
     """Extracts features with one network and one configuration.
@@ -90,11 +93,12 @@ class Extractor:
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes the numbers, ready for JSON."""
-        settings = dataclasses.asdict(self.config)
-        if not self.config.canvases:  # as in files from before there were any
-            del settings["canvases"]
-        if self.config.precision == "float32":  # the same
-            del settings["precision"]
+        unset = ExtractConfig()
+        settings = {
+            name: value
+            for name, value in dataclasses.asdict(self.config).items()
+            if name not in ADDED or value != getattr(unset, name)
+        }
         return settings | {
             "score_threshold": self.threshold,
             "border_cells": self.border_cells,

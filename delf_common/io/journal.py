@@ -23,6 +23,7 @@ import numpy as np
 
 from delf_common.errors import DelfError
 from delf_common.features import Features
+from delf_common.io.settings import changed_settings
 
 PREFIX = struct.Struct("<II")
 ARRAYS = ("keypoints", "descriptors", "scores", "scales")
@@ -156,13 +157,9 @@ def refuse_other_header(
     path: Path, begun: dict[str, Any], header: dict[str, Any]
 ) -> None:
     """Raise DelfError where two headers differ, with what differs."""
-    flat_begun = {**begun, **begun.get("config", {})}
-    flat = {**header, **header.get("config", {})}
-    names = dict.fromkeys([*flat, *begun.get("config", {})])  # either may lack some
     differences = [
-        f"{name} was {flat_begun.get(name)!r}, is {flat.get(name)!r}"
-        for name in names
-        if name != "config" and flat_begun.get(name) != flat.get(name)
+        f"{name} was {was!r}, is {now!r}"
+        for name, (was, now) in changed_settings(begun, header, header).items()
     ]
     if differences:
         raise DelfError(

@@ -18,6 +18,7 @@ from delf_common.features import Features
 from delf_common.io.atomic import refuse_existing
 from delf_common.io.feature_file import FeatureReader
 from delf_common.io.image_list import ImageEntry, list_images
+from delf_common.io.settings import changed_settings
 from delf_common.retrieval.coder import Coder
 from delf_common.retrieval.index import Index, extend_index, write_index
 
@@ -128,16 +129,10 @@ def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     Raises:
         DelfError: names what differs.
     """
+    changed = changed_settings(old, new, ("weights_sha256", "backend"))
     differences = [
-        f"{key} {old.get(key)!r} there, {new.get(key)!r} here"
-        for key in ("weights_sha256", "backend")
-        if old.get(key) != new.get(key)
-    ]
-    there, here = old["config"], new["config"]
-    differences += [
-        f"{key} {there.get(key)!r} there, {here.get(key)!r} here"
-        for key in dict.fromkeys([*here, *there])  # either may lack some
-        if there.get(key) != here.get(key)
+        f"{name} {there!r} there, {here!r} here"
+        for name, (there, here) in changed.items()
     ]
     if differences:
         raise DelfError(
