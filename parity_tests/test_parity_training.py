@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training rungs: loss, gradients, one step, ten, twenty, in both frameworks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tolerances import assert_near
-from training_set import CLASSES, small_run
+from training_set import CLASSES, small_run, write_training_set
 
+from delf_common.backends import load_backend
+from delf_common.training.checkpoints import checkpoints
 from delf_common.training.start import starting_checkpoint
+from delf_common.weights.checkpoint import load_checkpoint, load_training_state
 
 torch = pytest.importorskip("torch")
 ms = pytest.importorskip("mindspore")
@@ -20,6 +25,7 @@ from delf_torch.training import TorchTrainer  # noqa: E402
 STAGES = {
     "tuning": {},
     "attn": {"train_state": "attn"},
+    "joint": {"joint": True},
 }
 STATISTICS = ("running_mean", "running_var")
 
@@ -102,3 +108,24 @@ def test_twenty_steps_of_each_stage_stay_together(tmp_path, stage):
             compare_gradients(trainers)
     moved, state = trainers[1].params(), trainers[0].fixed
     assert any(not np.array_equal(moved[name], state[name]) for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "optimizer"),
+    [("torch", "ms", "adamw"), ("ms", "torch", "sgd")],
+)
+def test_a_run_goes_on_in_the_other_framework(tmp_path, begins, ends, optimizer):
+    """Beside the run that stays in its framework: data, rate and memory go along."""
+    data = write_training_set(tmp_path / "data")
+    settings = {"train_state": "attn", "optimizer": optimizer, "initial_lr": 0.002}
+    config = small_run(data, tmp_path / "stays", **settings)
+    stays = load_backend(begins).train(config)
+    moves = dataclasses.replace(config, save_ckpt=str(tmp_path / "moves"))
+    load_backend(begins).train(moves).unlink()  # as if killed after step 3
+    (half,) = checkpoints(moves)
+    moved = load_backend(ends).train(dataclasses.replace(moves, resume=True))
+    assert load_training_state(moved).step == load_training_state(stays).step == 6
+    before, wanted, actual = (load_checkpoint(p).params for p in (half, stays, moved))
+    for name in ("attention.conv1.weight", "attention.conv2.weight", "attn.weight"):
+        step = wanted[name] - before[name]  # what is small beside the parameters
+        assert_near("steps after resuming", actual[name] - before[name], step)

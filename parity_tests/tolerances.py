@@ -50,6 +50,7 @@ TOLERANCES = {
     "step 11-20 norm": (0.2, "the same"),
     "step 11-20 parameters": (6e-2, "the same"),
     "step 11-20 statistics": (4e-3, "the same"),
+    "steps after resuming": (1e-3, "three updates without those before them"),
 }
 # Distance of a golden score from the threshold and the cut, over the largest score.
 MARGIN = 20 * TOLERANCES["scores of a photograph"][0]
