@@ -58,8 +58,10 @@ def join_world(device: str) -> Iterator[World]:
         yield World(0, 1, choose_device(device))
         return
     chosen = _device_of_rank(device)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    _never_free(dist.group.WORLD)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend)
+    if backend == "gloo":
+        _never_free(dist.group.WORLD)
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:
@@ -67,9 +69,9 @@ def join_world(device: str) -> Iterator[World]:
 
 
 def _never_free(group: object) -> None:
-    """Let a group's threads end with the process.
+    """Let the threads of a gloo group end with the process.
 
-    When the last reference to a group goes, PyTorch 2.13 joins gloo's threads without
+    When the last reference to a group goes, PyTorch 2.13 joins its threads without
     releasing the interpreter, and one of them may wait for the interpreter to free its
     last tensor: the process would hang, and all others with it.
     """
