@@ -76,8 +76,8 @@ def run_network_bench(
     first = networks[PLAIN]
     levels = pyramid_levels(height, width, config.image_scales, first.receptive_field)
     sizes = [level.size for level in levels]
-    on_cpu = rates.name_device(device) == "cpu"
-    agree(networks, image, sizes[:2], rounded=not on_cpu)
+    place = rates.name_device(device)
+    agree(networks, image, sizes[:2], rounded=place != "cpu")
     images = np.stack([image] * batch_size)
     wall: dict[str, list[float]] = {name: [] for name in networks}
     spent: dict[str, list[float]] = {name: [] for name in networks}
@@ -101,7 +101,7 @@ def run_network_bench(
     return {
         "image": f"{width}x{height}",
         "weights": first.info.name,
-        "device": rates.name_device(device),
+        "device": place,
         "batch_size": batch_size,
         "levels": len(sizes),
         "threads": rates.count_threads(),
